@@ -1,0 +1,41 @@
+//! What the flow stage hands to the engine for one evaluation.
+
+use crate::decode::Headers;
+
+/// What [`Inspection::data`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unit {
+    /// The payload of one packet. Header keywords apply. For TCP it is evaluated only for rules
+    /// that look at the packet (`flags`, `dsize`, no content, or `tcp-pkt`).
+    Packet,
+    /// A window of one direction's reassembled TCP stream. Content keywords apply.
+    Stream,
+}
+
+/// What the flow stage knows of the flow (Suricata: `flow`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowView {
+    /// The data goes from client to server.
+    pub to_server: bool,
+    /// TCP: three-way handshake seen (or picked up mid-stream with both sides heard).
+    /// Others: both sides were heard.
+    pub established: bool,
+}
+
+/// One evaluation.
+#[derive(Clone, Copy, Debug)]
+pub struct Inspection<'a> {
+    /// Headers of the packet that is the occasion; their source sent `data`.
+    pub headers: &'a Headers,
+    /// The flow.
+    pub flow: FlowView,
+    /// What `data` is.
+    pub unit: Unit,
+    /// Payload or stream window.
+    pub data: &'a [u8],
+    /// Position of `data[0]` in the direction's stream; 0 for packets. Nonzero when the window
+    /// has slid: `offset` and `depth` count from the stream's start.
+    pub data_start: u64,
+    /// `data[..fresh]` was evaluated before; a match must touch a byte at or after it.
+    pub fresh: usize,
+}

@@ -1,0 +1,16 @@
+//! Hydrophone's detection engine: bytes in, findings out.
+//!
+//! Pure by construction: no I/O, no clock of its own, no container runtime, no JSON. Time comes
+//! with each [`Packet`], identity is carried as integers that the agent resolves later. This is
+//! what is fuzzed, benchmarked and replayed; the bytes may come from the kernel or from a file.
+#![forbid(unsafe_code)]
+
+pub mod decode;
+pub mod engine;
+pub mod finding;
+pub mod packet;
+pub mod signature;
+
+pub use finding::{Context, Endpoint, Finding, FindingSink, FlowSummary};
+pub use packet::{Hook, LinkType, Owner, Packet, Process, Timestamp};
+pub use signature::Signature;

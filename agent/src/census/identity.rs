@@ -1,0 +1,118 @@
+//! What the census knows of one end of a flow. Identity is a value: unknown says why.
+
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+
+use serde::Serialize;
+
+/// Which runtime started a container, as far as its cgroup path or its API tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Runtime {
+    /// Docker Engine.
+    Docker,
+    /// containerd (CRI or other client).
+    Containerd,
+    /// CRI-O.
+    CriO,
+    /// podman (libpod).
+    Podman,
+    /// Something that the cgroup path does not name.
+    Other,
+}
+
+/// One container's dossier. Outlives the container for the configured time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Container {
+    /// Full id, 64 hex digits for OCI runtimes.
+    pub id: String,
+    /// Name without a leading slash; empty when no runtime told it (see `unknown`).
+    pub name: String,
+    /// Image reference as the user gave it, e.g. `nginx:1.27`.
+    pub image: String,
+    /// Image digest or id, e.g. `sha256:…`.
+    pub image_digest: String,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Compose project (`com.docker.compose.project`).
+    pub compose_project: Option<String>,
+    /// Compose service (`com.docker.compose.service`).
+    pub compose_service: Option<String>,
+    /// Runtime.
+    pub runtime: Runtime,
+    /// Main process in the host's pid namespace; 0 when it has gone.
+    pub pid: u32,
+    /// cgroup2 id of the container's top cgroup.
+    pub cgroup_id: u64,
+    /// cgroup path below the cgroup2 root.
+    pub cgroup_path: String,
+    /// Inode of the network namespace.
+    pub netns: u64,
+    /// Whether the namespace is the host's.
+    pub host_network: bool,
+    /// Host-side links that lead to it: ifindex and name.
+    pub links: Vec<(u32, String)>,
+    /// Addresses of its network namespace, loopback excluded.
+    pub addresses: Vec<IpAddr>,
+    /// Unix time in seconds at which it was seen to be gone.
+    pub gone_since: Option<u64>,
+    /// Why name, image and labels are missing, when they are.
+    pub unknown: Option<UnknownReason>,
+}
+
+/// Why something about an end is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnknownReason {
+    /// No container runtime's API could be asked: identity is from cgroupfs and procfs alone.
+    NoRuntimeApi,
+    /// The runtime does not know this id.
+    NotInRuntime,
+    /// The cgroup has gone before it could be looked at.
+    CgroupGone,
+    /// The address belongs to no container and no interface of this host.
+    AddressNotLocal,
+    /// The address belongs to several containers and nothing else tells them apart.
+    AddressAmbiguous,
+    /// The packet was read from a capture file: there is no host to ask.
+    CaptureFile,
+}
+
+/// A process or address of the host itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// The host's name.
+    pub hostname: Arc<str>,
+    /// cgroup path of the process, when it is known (e.g. `system.slice/ssh.service`).
+    pub cgroup_path: Option<String>,
+}
+
+/// Who is at one end of a flow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// A container. Several when they share the network namespace and the kernel told no cgroup:
+    /// the first is the namespace's owner, as far as known.
+    Container {
+        /// The container, or the owner of the shared namespace.
+        container: Arc<Container>,
+        /// Others in the same network namespace that it could also be.
+        or: Vec<Arc<Container>>,
+        /// How it was found.
+        by: Evidence,
+    },
+    /// The host.
+    Host(Host),
+    /// Not known.
+    Unknown(UnknownReason),
+}
+
+/// What an identity rests on, from the strongest to the weakest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Evidence {
+    /// The cgroup id of the socket, told by the kernel.
+    Cgroup,
+    /// The link that the packet passed.
+    Link,
+    /// The address alone.
+    Address,
+}

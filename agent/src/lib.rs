@@ -1,0 +1,6 @@
+//! The Hydrophone agent: sensing, attribution, detection and alerts on one container host.
+//!
+//! Data moves one way: [`intake`] (kernel rings or a capture file) → `hydrophone_inspect` →
+//! [`alert`]; [`census`] publishes who is who beside it. `daemon` wires the stages.
+
+pub mod census;
