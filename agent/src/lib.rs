@@ -4,3 +4,4 @@
 //! [`alert`]; [`census`] publishes who is who beside it. `daemon` wires the stages.
 
 pub mod census;
+pub mod config;

@@ -1,0 +1,305 @@
+//! Every key, with its default. `hydrophone.example.yaml` and `docs/configuration.md` are checked
+//! against this.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::units::{ByteSize, Interval};
+
+pub use super::target::{SyslogFacility, SyslogTarget};
+
+/// The whole configuration.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// What is captured in the kernel.
+    pub sensor: Sensor,
+    /// Limits of the inspection threads.
+    pub inspect: Inspect,
+    /// Rule files.
+    pub rules: Rules,
+    /// Thresholds of the behaviour detectors.
+    pub behavior: Behavior,
+    /// Who is who.
+    pub census: Census,
+    /// Which events are written, and how.
+    pub alert: Alert,
+    /// Where events go.
+    pub sinks: Sinks,
+    /// The agent's own log, on standard error.
+    pub log: Log,
+}
+
+/// Section `sensor`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sensor {
+    /// Ring buffers, each with its inspection thread; 0 is one for each CPU, at most 16.
+    pub rings: u16,
+    /// Size of one ring: a power of two, at least 256 KiB (one record may take 64 KiB).
+    pub ring_size: ByteSize,
+    /// Flows that the kernel keeps count of; the least recently used ones leave first.
+    pub flow_table: u32,
+    /// Bytes of each direction of a flow that are captured; what follows is counted only.
+    pub capture_budget: ByteSize,
+    /// Names of host-side links to hook, with `*` and `?`.
+    pub include_links: Vec<String>,
+    /// Names of host-side links to leave alone; wins over `include_links`.
+    pub exclude_links: Vec<String>,
+    /// Use `clsact` filters although the kernel has tcx.
+    pub force_clsact: bool,
+    /// A kernel object to load instead of the one built in.
+    pub kernel_object: Option<PathBuf>,
+}
+
+impl Default for Sensor {
+    fn default() -> Self {
+        Self {
+            rings: 0,
+            ring_size: ByteSize::mib(16),
+            flow_table: 65_536,
+            capture_budget: ByteSize::kib(128),
+            include_links: vec!["*".to_owned()],
+            exclude_links: Vec::new(),
+            force_clsact: false,
+            kernel_object: None,
+        }
+    }
+}
+
+/// Section `inspect`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Inspect {
+    /// Flows that each inspection thread follows.
+    pub flows: u32,
+    /// Bytes of out-of-order TCP segments that each inspection thread keeps.
+    pub reassembly_memory: ByteSize,
+    /// Bytes of a TCP stream that are matched at once; a pattern may not span more.
+    pub window: ByteSize,
+}
+
+impl Default for Inspect {
+    fn default() -> Self {
+        Self {
+            flows: 65_536,
+            reassembly_memory: ByteSize::mib(64),
+            window: ByteSize::kib(8),
+        }
+    }
+}
+
+/// Section `rules`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rules {
+    /// Rule files, in the Suricata rule language, beside the starter set.
+    pub files: Vec<PathBuf>,
+    /// Rule variables, e.g. `HOME_NET: "[172.16.0.0/12]"`; win over the built-in ones.
+    pub variables: BTreeMap<String, String>,
+    /// Leave out the starter set that is built in.
+    pub no_default_rules: bool,
+}
+
+/// Section `behavior`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Behavior {
+    /// Ports of one host within `scan_window` that make a port scan.
+    pub scan_ports: u32,
+    /// Hosts within `scan_window` that make a sweep.
+    pub sweep_hosts: u32,
+    /// Window of scans and sweeps.
+    pub scan_window: Interval,
+    /// Unanswered SYNs to one service within `flood_window` that make a flood.
+    pub flood_syns: u32,
+    /// Window of floods.
+    pub flood_window: Interval,
+}
+
+impl Default for Behavior {
+    fn default() -> Self {
+        Self {
+            scan_ports: 20,
+            sweep_hosts: 10,
+            scan_window: Interval::seconds(60),
+            flood_syns: 1_000,
+            flood_window: Interval::seconds(10),
+        }
+    }
+}
+
+/// Section `census`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Census {
+    /// Sockets of Docker Engine's API; those that are not there are left out.
+    pub docker_sockets: Vec<PathBuf>,
+    /// How long a container that has gone stays known.
+    pub retention: Interval,
+}
+
+impl Default for Census {
+    fn default() -> Self {
+        Self {
+            docker_sockets: vec![PathBuf::from("/var/run/docker.sock")],
+            retention: Interval::seconds(3_600),
+        }
+    }
+}
+
+/// Section `alert`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Alert {
+    /// What standard output gets.
+    pub format: Format,
+    /// Time between two `stats` events.
+    pub stats_interval: Interval,
+    /// Bytes of the matching payload in `payload_printable`; 0 leaves the field out.
+    pub payload: ByteSize,
+    /// Findings that wait for the alert stage.
+    pub queue: u32,
+    /// Limit for each rule and pair of endpoints.
+    pub storm: Storm,
+}
+
+impl Default for Alert {
+    fn default() -> Self {
+        Self {
+            format: Format::Auto,
+            stats_interval: Interval::seconds(60),
+            payload: ByteSize::kib(4),
+            queue: 8_192,
+            storm: Storm::default(),
+        }
+    }
+}
+
+/// What standard output gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// Text on a terminal, EVE elsewhere.
+    #[default]
+    Auto,
+    /// EVE JSON, one object a line.
+    Eve,
+    /// One readable line an alert, with colours on a terminal.
+    Text,
+}
+
+/// Section `alert.storm`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Storm {
+    /// Alerts of one rule between the same two endpoints in one window; 0 switches the limit off.
+    pub limit: u32,
+    /// The window.
+    pub window: Interval,
+    /// Rule and endpoint pairs that are tracked at once.
+    pub pairs: u32,
+}
+
+/// Ten show how an attack varies; a loop of thousands a second then costs one alert a second and
+/// pair, with the count of what it stands for, so that neither a reader nor a sink is flooded.
+impl Default for Storm {
+    fn default() -> Self {
+        Self {
+            limit: 10,
+            window: Interval::seconds(10),
+            pairs: 4_096,
+        }
+    }
+}
+
+/// Section `sinks`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sinks {
+    /// Standard output.
+    pub stdout: Stdout,
+    /// Syslog receivers.
+    pub syslog: Syslog,
+}
+
+/// Section `sinks.stdout`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Stdout {
+    /// Whether events go there.
+    pub enabled: bool,
+    /// Events that wait for a slow reader; more are lost and counted.
+    pub queue: u32,
+}
+
+impl Default for Stdout {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            queue: 8_192,
+        }
+    }
+}
+
+/// Section `sinks.syslog`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Syslog {
+    /// Receivers: `unix:///dev/log`, `udp://host:514`, `tcp://host:601`.
+    pub targets: Vec<SyslogTarget>,
+    /// Facility of every message.
+    pub facility: SyslogFacility,
+    /// Events that wait for each receiver; more are lost and counted.
+    pub queue: u32,
+}
+
+impl Default for Syslog {
+    fn default() -> Self {
+        Self {
+            targets: Vec::new(),
+            facility: SyslogFacility::Local0,
+            queue: 8_192,
+        }
+    }
+}
+
+/// Section `log`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// Least important level that is written.
+    pub level: LogLevel,
+}
+
+/// Level of the agent's own log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// What stops the agent or makes it blind.
+    Error,
+    /// What needs attention.
+    Warn,
+    /// Life cycle.
+    #[default]
+    Info,
+    /// Detail for a fault report.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    /// As `tracing` names it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
