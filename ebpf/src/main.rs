@@ -1,2 +1,107 @@
-//! Stub.
+//! Hydrophone's kernel programs: entry points only.
+//!
+//! They read and never change a verdict: classifiers return `TCX_NEXT`, so that whatever else is
+//! attached to the link still runs; cgroup programs return 1, which lets the packet or call go on.
+#![cfg_attr(target_arch = "bpf", no_std)]
+#![cfg_attr(target_arch = "bpf", no_main)]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
+#![cfg_attr(
+    target_arch = "bpf",
+    expect(
+        unsafe_code,
+        reason = "kernel programs talk to the kernel by pointers and helpers"
+    )
+)]
+
+#[cfg(target_arch = "bpf")]
+mod capture;
+#[cfg(target_arch = "bpf")]
+mod config;
+#[cfg(target_arch = "bpf")]
+mod flow;
+#[cfg(target_arch = "bpf")]
+mod headers;
+#[cfg(target_arch = "bpf")]
+mod hooks;
+#[cfg(target_arch = "bpf")]
+mod maps;
+#[cfg(target_arch = "bpf")]
+mod outcome;
+
+#[cfg(target_arch = "bpf")]
+mod programs {
+    use aya_ebpf::{
+        macros::{cgroup_skb, cgroup_sock_addr, classifier},
+        programs::{SkBuffContext, SockAddrContext, TcContext},
+    };
+
+    use crate::hooks::{link, socket, socket_owner};
+
+    /// `TCX_NEXT` (`enum tcx_action_base`, 6.6) and `TC_ACT_UNSPEC`: go on with the next program.
+    const NEXT: i32 = -1;
+    /// cgroup programs: let it pass.
+    const PASS: i32 = 1;
+
+    #[classifier]
+    fn link_ingress(ctx: TcContext) -> i32 {
+        link::ingress(&ctx);
+        NEXT
+    }
+
+    #[classifier]
+    fn link_egress(ctx: TcContext) -> i32 {
+        link::egress(&ctx);
+        NEXT
+    }
+
+    #[cgroup_skb]
+    fn socket_egress(ctx: SkBuffContext) -> i32 {
+        socket::egress(&ctx);
+        PASS
+    }
+
+    #[cgroup_skb]
+    fn socket_ingress(ctx: SkBuffContext) -> i32 {
+        socket::ingress(&ctx);
+        PASS
+    }
+
+    #[cgroup_sock_addr(connect4)]
+    fn connect4(ctx: SockAddrContext) -> i32 {
+        socket_owner::remember(&ctx);
+        PASS
+    }
+
+    #[cgroup_sock_addr(connect6)]
+    fn connect6(ctx: SockAddrContext) -> i32 {
+        socket_owner::remember(&ctx);
+        PASS
+    }
+
+    #[cgroup_sock_addr(sendmsg4)]
+    fn sendmsg4(ctx: SockAddrContext) -> i32 {
+        socket_owner::remember(&ctx);
+        PASS
+    }
+
+    #[cgroup_sock_addr(sendmsg6)]
+    fn sendmsg6(ctx: SockAddrContext) -> i32 {
+        socket_owner::remember(&ctx);
+        PASS
+    }
+}
+
+#[cfg(target_arch = "bpf")]
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+// A loop, not `unreachable`: the verifier then refuses a program in which a panic can be reached.
+#[cfg(target_arch = "bpf")]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+#[cfg(not(target_arch = "bpf"))]
 fn main() {}

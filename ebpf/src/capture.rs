@@ -1,0 +1,206 @@
+//! From a packet to a record in a ring.
+
+use core::arch::asm;
+
+use aya_ebpf::{
+    bindings::__sk_buff,
+    helpers::generated::{bpf_ktime_get_ns, bpf_skb_load_bytes},
+    maps::ring_buf::RingBufBytes,
+};
+use hydrophone_common::{
+    LAYOUT_VERSION,
+    counter::{Counter, Hook},
+    flow::Direction,
+    record::{
+        FLAG_ETHERNET, FLAG_MALFORMED, FLAG_TRUNCATED, HEADER_LENGTH, HEADERS_ONLY, RecordHeader,
+        SIZE_CLASSES,
+    },
+};
+
+use crate::{
+    config, flow,
+    headers::{Kind, Parsed, TCP_CONTROL},
+    maps::RINGS,
+    outcome::add,
+};
+
+/// Records the packet if its direction's budget allows, and says what became of it.
+///
+/// `sending` is the direction of the packet, `receiving` the other one: their senders are its ends.
+#[inline(always)]
+pub(crate) fn record(
+    skb: *mut __sk_buff,
+    hook: Hook,
+    parsed: &Parsed,
+    sending: *mut Direction,
+    receiving: *mut Direction,
+) -> Counter {
+    // SAFETY: a field of the context.
+    let length = unsafe { (*skb).len };
+    // SAFETY: no arguments.
+    let now = unsafe { bpf_ktime_get_ns() };
+    touch(sending, parsed, length, now);
+
+    let remaining = flow::remaining(sending);
+    let control = parsed.key.protocol == 6 && parsed.tcp_flags & TCP_CONTROL != 0;
+    if remaining == 0 && !control {
+        return Counter::BudgetSpent;
+    }
+    let mut limit = length;
+    if parsed.kind == Kind::Malformed || u64::from(limit) > remaining {
+        let most = if remaining as u32 as u64 == remaining && remaining > HEADERS_ONLY as u64 {
+            remaining as u32
+        } else {
+            HEADERS_ONLY as u32
+        };
+        let most = if parsed.kind == Kind::Malformed {
+            HEADERS_ONLY as u32
+        } else {
+            most
+        };
+        if limit > most {
+            limit = most;
+        }
+    }
+    let packet = Seen {
+        skb,
+        hook,
+        parsed,
+        sending,
+        receiving,
+        length,
+        now,
+    };
+    let Some(ring) = RINGS.get(flow::hash(&parsed.key, false) & config::ring_mask()) else {
+        return Counter::RingFull;
+    };
+    // One arm a size class: the verifier wants each reservation's size to be a constant.
+    macro_rules! reserve {
+        ($class:expr) => {{
+            const ROOM: usize = SIZE_CLASSES[$class];
+            let Some(entry) = ring.reserve_bytes(HEADER_LENGTH + ROOM, 0) else {
+                return Counter::RingFull;
+            };
+            packet.write::<ROOM>(entry, limit)
+        }};
+    }
+    let counter = if limit as usize <= SIZE_CLASSES[0] {
+        reserve!(0)
+    } else if limit as usize <= SIZE_CLASSES[1] {
+        reserve!(1)
+    } else if limit as usize <= SIZE_CLASSES[2] {
+        reserve!(2)
+    } else {
+        reserve!(3)
+    };
+    if counter == Counter::Inspected {
+        // SAFETY: a live map value.
+        add(unsafe { &raw mut (*sending).spent }, u64::from(limit));
+    }
+    counter
+}
+
+/// Counts the packet in its flow.
+#[inline(always)]
+fn touch(sending: *mut Direction, parsed: &Parsed, length: u32, now: u64) {
+    let bytes = if length > parsed.l3_offset {
+        length - parsed.l3_offset
+    } else {
+        0
+    };
+    // SAFETY: a live map value.
+    add(unsafe { &raw mut (*sending).packets }, 1);
+    // SAFETY: as above.
+    add(unsafe { &raw mut (*sending).bytes }, u64::from(bytes));
+    // SAFETY: as above; a lost race between CPUs leaves one of two nearly equal times.
+    unsafe {
+        if (*sending).first_ns == 0 {
+            (*sending).first_ns = now;
+        }
+        (*sending).last_ns = now;
+        (*sending).tcp_flags |= parsed.tcp_flags;
+    }
+}
+
+/// Hides a value's origin from the compiler, so that the checks that follow are made on the very
+/// register that the verifier will look at.
+#[inline(always)]
+fn opaque(value: u64) -> u64 {
+    let mut value = value;
+    // SAFETY: no instruction.
+    unsafe { asm!("/* {0} */", inout(reg) value, options(nomem, nostack, pure)) };
+    value
+}
+
+struct Seen<'a> {
+    skb: *mut __sk_buff,
+    hook: Hook,
+    parsed: &'a Parsed,
+    sending: *mut Direction,
+    receiving: *mut Direction,
+    length: u32,
+    now: u64,
+}
+
+impl Seen<'_> {
+    /// Fills a reservation of header and `ROOM` bytes and submits it.
+    #[inline(always)]
+    fn write<const ROOM: usize>(&self, mut entry: RingBufBytes<'_>, limit: u32) -> Counter {
+        let captured = opaque(u64::from(limit));
+        if captured == 0 || captured > ROOM as u64 {
+            entry.discard(0);
+            return Counter::LoadFailed;
+        }
+        let start = entry.as_mut_ptr();
+        // SAFETY: the reservation has ROOM bytes after the header, and 1 <= captured <= ROOM.
+        let result = unsafe {
+            bpf_skb_load_bytes(
+                self.skb.cast(),
+                0,
+                start.add(HEADER_LENGTH).cast(),
+                captured as u32,
+            )
+        };
+        if result != 0 {
+            entry.discard(0);
+            return Counter::LoadFailed;
+        }
+        let header = start.cast::<RecordHeader>();
+        // SAFETY: ring reservations are 8-byte aligned and hold a header first; the map values live.
+        unsafe {
+            (*header).version = LAYOUT_VERSION;
+            (*header).hook = self.hook as u8;
+            (*header).flags = self.flags(captured as u32);
+            (*header).l3_offset = if self.parsed.l3_offset < captured as u32 {
+                self.parsed.l3_offset
+            } else {
+                captured as u32
+            };
+            (*header).timestamp_ns = self.now;
+            (*header).scope = self.parsed.key.scope;
+            (*header).flow_hash = flow::hash(&self.parsed.key, true);
+            (*header).ifindex = (*self.skb).ifindex;
+            (*header).wire_length = self.length;
+            (*header).captured_length = captured as u32;
+            (*header).source = (*self.sending).sender;
+            (*header).destination = (*self.receiving).sender;
+        }
+        entry.submit(0);
+        Counter::Inspected
+    }
+
+    #[inline(always)]
+    fn flags(&self, captured: u32) -> u8 {
+        let mut flags = 0;
+        if matches!(self.hook, Hook::LinkIngress | Hook::LinkEgress) {
+            flags |= FLAG_ETHERNET;
+        }
+        if self.parsed.kind == Kind::Malformed {
+            flags |= FLAG_MALFORMED;
+        }
+        if captured < self.length {
+            flags |= FLAG_TRUNCATED;
+        }
+        flags
+    }
+}

@@ -1,0 +1,43 @@
+//! `connect` and `sendmsg`: which process is behind a socket.
+
+use aya_ebpf::{
+    EbpfContext,
+    helpers::{
+        bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid,
+        generated::{bpf_get_current_cgroup_id, bpf_get_netns_cookie, bpf_get_socket_cookie},
+    },
+    programs::SockAddrContext,
+};
+use hydrophone_common::record::SocketOwner;
+
+use crate::{
+    config,
+    maps::{NAMESPACES, SOCKETS},
+};
+
+/// Notes the calling process under the socket's cookie.
+#[inline(always)]
+pub(crate) fn remember(ctx: &SockAddrContext) {
+    // SAFETY: the helper takes the context.
+    let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
+    // SAFETY: no arguments.
+    let cgroup_id = unsafe { bpf_get_current_cgroup_id() };
+    if !config::skb_netns_cookie() {
+        // SAFETY: the helper takes the context.
+        let namespace = unsafe { bpf_get_netns_cookie(ctx.as_ptr()) };
+        let _ = NAMESPACES.insert(&cgroup_id, &namespace, 0);
+    }
+    let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    // sendmsg runs for each datagram: write only when the socket has changed hands.
+    // SAFETY: integers that only this hook writes.
+    if unsafe { SOCKETS.get(cookie) }.is_some_and(|owner| owner.pid == pid) {
+        return;
+    }
+    let owner = SocketOwner {
+        cgroup_id,
+        pid,
+        uid: bpf_get_current_uid_gid() as u32,
+        comm: bpf_get_current_comm().unwrap_or([0; 16]),
+    };
+    let _ = SOCKETS.insert(&cookie, &owner, 0);
+}
