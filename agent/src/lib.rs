@@ -5,3 +5,5 @@
 
 pub mod census;
 pub mod config;
+pub mod intake;
+pub mod probe;

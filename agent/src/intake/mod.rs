@@ -1,0 +1,3 @@
+//! Bytes to packets: kernel records and capture files become `inspect::Packet`.
+
+pub mod kernel;

@@ -1,0 +1,32 @@
+//! The kernel side as the agent sees it: load, attach, rings, counters, budgets. All use of aya.
+
+mod budget;
+mod clock;
+mod counters;
+mod error;
+mod instance;
+mod links;
+mod load;
+mod ring;
+
+pub use budget::Budgets;
+pub use clock::Clock;
+pub use counters::{Counters, HookCounters};
+pub use error::ProbeError;
+pub use instance::Instance;
+pub use links::{AttachMode, sweep_leftovers};
+pub use load::{LoadOptions, Loaded, ObjectSource, Probe};
+pub use ring::{RingReader, Shutdown, Wake};
+
+/// Names of the object's programs and maps: the only place that knows them.
+mod names {
+    pub(super) const LINK_INGRESS: &str = "link_ingress";
+    pub(super) const LINK_EGRESS: &str = "link_egress";
+    pub(super) const SOCKET_EGRESS: &str = "socket_egress";
+    pub(super) const SOCKET_INGRESS: &str = "socket_ingress";
+    pub(super) const SOCK_ADDR: [&str; 4] = ["connect4", "connect6", "sendmsg4", "sendmsg6"];
+    pub(super) const RINGS: &str = "RINGS";
+    pub(super) const FLOWS: &str = "FLOWS";
+    pub(super) const COVERED: &str = "COVERED";
+    pub(super) const COUNTERS: &str = "COUNTERS_MAP";
+}

@@ -1,0 +1,96 @@
+//! One ring, read by one thread.
+
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+    time::Duration,
+};
+
+use aya::maps::{MapData, RingBuf};
+use rustix::{
+    event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll},
+    io::{Errno, write},
+};
+
+use super::ProbeError;
+
+/// Wakes every reader for good.
+#[derive(Clone, Debug)]
+pub struct Shutdown {
+    event: Arc<OwnedFd>,
+}
+
+impl Shutdown {
+    /// Not yet triggered.
+    ///
+    /// # Errors
+    /// When the process has no file descriptor left.
+    pub fn new() -> Result<Self, ProbeError> {
+        let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+            .map_err(|source| ProbeError::io("eventfd", source))?;
+        Ok(Self {
+            event: Arc::new(event),
+        })
+    }
+
+    /// Wakes all readers, now and from now on.
+    pub fn trigger(&self) {
+        // Fails only when the counter is about to overflow, that is when it was triggered before.
+        let _ = write(&self.event, &1_u64.to_ne_bytes());
+    }
+}
+
+/// Why [`RingReader::wait`] returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// There may be records.
+    Ready,
+    /// The time has passed.
+    TimedOut,
+    /// The agent is going down.
+    Shutdown,
+}
+
+/// Reads one ring.
+pub struct RingReader {
+    ring: RingBuf<MapData>,
+    shutdown: Shutdown,
+}
+
+impl RingReader {
+    pub(super) const fn new(ring: RingBuf<MapData>, shutdown: Shutdown) -> Self {
+        Self { ring, shutdown }
+    }
+
+    /// Blocks until there are records, `timeout` has passed, or the agent goes down.
+    ///
+    /// # Errors
+    /// When `poll` fails.
+    pub fn wait(&self, timeout: Duration) -> Result<Wake, ProbeError> {
+        let mut fds = [
+            PollFd::from_borrowed_fd(self.ring.as_fd(), PollFlags::IN),
+            PollFd::new(&self.shutdown.event, PollFlags::IN),
+        ];
+        let timeout = Timespec {
+            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(timeout.subsec_nanos()),
+        };
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(0) | Err(Errno::INTR) => Ok(Wake::TimedOut),
+            Ok(_) if !fds[1].revents().is_empty() => Ok(Wake::Shutdown),
+            Ok(_) => Ok(Wake::Ready),
+            Err(source) => Err(ProbeError::io("waiting for the ring", source)),
+        }
+    }
+
+    /// Hands the next record to `take`; false when there is none.
+    pub fn next(&mut self, take: impl FnOnce(&[u8])) -> bool {
+        match self.ring.next() {
+            Some(item) => {
+                take(&item);
+                true
+            }
+            None => false,
+        }
+    }
+}
