@@ -3,7 +3,9 @@
 //! Data moves one way: [`intake`] (kernel rings or a capture file) → `hydrophone_inspect` →
 //! [`alert`]; [`census`] publishes who is who beside it. `daemon` wires the stages.
 
+pub mod alert;
 pub mod census;
 pub mod config;
 pub mod intake;
 pub mod probe;
+pub mod telemetry;

@@ -143,6 +143,12 @@ fn limits(config: &Config, checks: &mut Checks<'_>) {
         "is more than 64KiB",
         "syslog receivers cut long messages; 4KiB shows what matched",
     );
+    checks.require(
+        sinks.stdout.enabled || !sinks.syslog.targets.is_empty(),
+        "sinks.stdout.enabled",
+        "is false and there is no syslog target: no alert would go anywhere",
+        "name a target in sinks.syslog.targets",
+    );
     checks.at_least_one(sinks.stdout.queue, "sinks.stdout.queue");
     checks.at_least_one(sinks.syslog.queue, "sinks.syslog.queue");
 }

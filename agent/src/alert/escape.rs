@@ -1,0 +1,104 @@
+//! Strings that a container chose (names, labels, comm) reach JSON readers and terminals: none may
+//! carry a terminal's control sequence, reorder what a reader sees, or be of unbounded length.
+
+use core::fmt::{self, Write as _};
+use std::io;
+
+use serde::{Serialize, Serializer};
+
+/// Longest string that is passed on, in bytes; the rest is cut and shown as `…`.
+pub(super) const STRING_MAX: usize = 512;
+
+/// Control characters (C0, DEL, C1: U+009B starts a control sequence) and those that reorder or
+/// hide text (Unicode TR 36 section 2.5).
+fn is_deceptive(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// The start of `text` that fits, and whether something was cut.
+fn bounded(text: &str) -> (&str, bool) {
+    let end = (0..=STRING_MAX.min(text.len()))
+        .rev()
+        .find(|end| text.is_char_boundary(*end))
+        .unwrap_or_default();
+    (text.get(..end).unwrap_or_default(), end < text.len())
+}
+
+/// A hostile string for JSON: bounded. [`Formatter`] escapes the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Hostile<'a>(pub(super) &'a str);
+
+impl Serialize for Hostile<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match bounded(self.0) {
+            (text, false) => serializer.serialize_str(text),
+            (text, true) => serializer.collect_str(&format_args!("{text}…")),
+        }
+    }
+}
+
+/// A hostile string for a terminal: bounded, deceptive characters as `\u{9b}`, no line breaks.
+impl fmt::Display for Hostile<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (text, cut) = bounded(self.0);
+        for character in text.chars() {
+            if character == '\\' {
+                f.write_str("\\\\")?;
+            } else if is_deceptive(character) {
+                write!(f, "{}", character.escape_unicode())?;
+            } else {
+                f.write_char(character)?;
+            }
+        }
+        if cut { f.write_char('…') } else { Ok(()) }
+    }
+}
+
+/// Writes JSON on one line with every deceptive character as a `\u` escape, so that an event is
+/// safe to show as it is. (`serde_json` itself escapes C0 only.)
+pub(super) struct Formatter;
+
+impl serde_json::ser::Formatter for Formatter {
+    fn write_string_fragment<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        if fragment.bytes().all(|byte| byte < 0x7f) {
+            return writer.write_all(fragment.as_bytes());
+        }
+        for character in fragment.chars() {
+            if is_deceptive(character) {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    write!(writer, "\\u{unit:04x}")?;
+                }
+            } else {
+                writer.write_all(character.encode_utf8(&mut [0; 4]).as_bytes())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `payload` as Suricata prints it: what is not printable ASCII becomes a dot.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Printable<'a>(pub(super) &'a [u8]);
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for byte in self.0 {
+            let printable = byte.is_ascii_graphic() || matches!(byte, b' ' | b'\r' | b'\n');
+            f.write_char(if printable { char::from(*byte) } else { '.' })?;
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for Printable<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}

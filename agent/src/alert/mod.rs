@@ -1,0 +1,73 @@
+//! Findings become events: both ends get their identity, storms are limited, EVE or text goes to
+//! the sinks.
+
+mod escape;
+pub mod eve;
+mod pipeline;
+pub mod sinks;
+mod stage;
+pub mod storm;
+pub mod text;
+mod time;
+
+#[cfg(test)]
+mod fixtures;
+
+use std::{net::IpAddr, sync::Arc};
+
+use hydrophone_inspect::{Finding, Owner};
+
+use crate::census::{Identity, UnknownReason};
+
+pub use pipeline::{AlertThread, FindingQueue, spawn};
+pub use sinks::{Sink, SinkFormat};
+pub use stage::AlertStage;
+
+/// Says who is at one end of a flow. Called once for each end of a finding, never for a packet.
+pub trait Resolve {
+    /// `owner` is what the kernel knew, `scope` the network namespace (see
+    /// [`hydrophone_inspect::Packet::scope`]).
+    fn resolve(&self, owner: &Owner, address: IpAddr, scope: u64) -> Identity;
+
+    /// Name of a link of the host; `None` when it has none or has gone.
+    fn interface(&self, ifindex: u32) -> Option<Arc<str>>;
+}
+
+impl<T: Resolve + ?Sized> Resolve for Arc<T> {
+    fn resolve(&self, owner: &Owner, address: IpAddr, scope: u64) -> Identity {
+        (**self).resolve(owner, address, scope)
+    }
+
+    fn interface(&self, ifindex: u32) -> Option<Arc<str>> {
+        (**self).interface(ifindex)
+    }
+}
+
+/// Knows nobody: for capture files.
+#[derive(Clone, Copy, Debug)]
+pub struct CaptureResolver;
+
+impl Resolve for CaptureResolver {
+    fn resolve(&self, _owner: &Owner, _address: IpAddr, _scope: u64) -> Identity {
+        Identity::Unknown(UnknownReason::CaptureFile)
+    }
+
+    fn interface(&self, _ifindex: u32) -> Option<Arc<str>> {
+        None
+    }
+}
+
+/// A finding with both ends resolved: what the formatters print.
+#[derive(Clone, Debug)]
+pub struct Alert {
+    /// What was found, and where.
+    pub finding: Finding,
+    /// Who sent the matching packet.
+    pub source: Identity,
+    /// Who received it.
+    pub destination: Identity,
+    /// Link it was seen on.
+    pub interface: Option<Arc<str>>,
+    /// Findings of the same rule between the same ends that this alert stands for beside itself.
+    pub suppressed: u64,
+}

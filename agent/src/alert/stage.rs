@@ -1,0 +1,154 @@
+//! The alert stage itself: one thread's work, without the thread.
+
+use std::time::Instant;
+
+use hydrophone_inspect::{Finding, FindingSink, Timestamp};
+
+use super::{
+    Alert, Resolve, eve,
+    sinks::{Event, EventKind, Sink, SinkFormat},
+    storm::StormLimit,
+    text,
+};
+use crate::{
+    config,
+    telemetry::{AlertFigures, Stats, Upstream},
+};
+
+/// Resolves, limits, formats and hands to the sinks. Never blocks on a sink.
+pub struct AlertStage<R> {
+    resolver: R,
+    storm: StormLimit,
+    sinks: Vec<Sink>,
+    payload_max: usize,
+    started: Instant,
+    ready: Vec<Alert>,
+    buffer: Vec<u8>,
+}
+
+impl<R: Resolve> AlertStage<R> {
+    /// A stage that writes to `sinks`.
+    #[must_use]
+    pub fn new(config: &config::Alert, resolver: R, sinks: Vec<Sink>) -> Self {
+        Self {
+            resolver,
+            storm: StormLimit::new(&config.storm),
+            sinks,
+            payload_max: config.payload.as_usize(),
+            started: Instant::now(),
+            ready: Vec::new(),
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Emits what the storm limit held back in windows that are over at `now`.
+    pub fn tick(&mut self, now: Timestamp) {
+        self.storm.tick(now, &mut self.ready);
+        self.write_ready();
+    }
+
+    /// Writes a `stats` event to every sink that takes EVE. `queue_lost`: findings that did not
+    /// reach the stage.
+    pub fn stats(&mut self, upstream: Upstream, queue_lost: u64, now: Timestamp) {
+        let stats = Stats {
+            uptime: self.started.elapsed().as_secs(),
+            hooks: upstream
+                .hooks
+                .into_iter()
+                .map(|(hook, packets)| (hook.name(), packets))
+                .collect(),
+            inspect: upstream.inspect,
+            census: upstream.census,
+            alert: AlertFigures {
+                queue_lost,
+                ..self.storm.figures()
+            },
+            sinks: self
+                .sinks
+                .iter()
+                .map(|sink| (sink.name().to_owned(), sink.figures()))
+                .collect(),
+        };
+        self.buffer.clear();
+        if eve::write_stats(&stats, now, &mut self.buffer).is_err() {
+            return;
+        }
+        let event = Event::new(&self.buffer, EventKind::Stats, now);
+        for sink in &mut self.sinks {
+            if sink.format() == SinkFormat::Eve {
+                sink.send(event.clone());
+            }
+        }
+    }
+
+    /// Whether no sink can take anything any more (the reader of standard output has gone).
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.sinks.iter().all(Sink::is_closed)
+    }
+
+    /// Emits all that is still held back.
+    pub fn flush(&mut self) {
+        self.storm.flush(&mut self.ready);
+        self.write_ready();
+    }
+
+    /// Emits all that is still held back and waits for the sinks, each for a bounded time.
+    pub fn finish(mut self) -> AlertFigures {
+        self.flush();
+        for sink in self.sinks {
+            sink.finish();
+        }
+        self.storm.figures()
+    }
+
+    fn write_ready(&mut self) {
+        let mut ready = core::mem::take(&mut self.ready);
+        for alert in ready.drain(..) {
+            self.write(&alert);
+        }
+        self.ready = ready;
+    }
+
+    /// Formats once for each format that a sink wants.
+    fn write(&mut self, alert: &Alert) {
+        let context = &alert.finding.context;
+        let kind = EventKind::Alert(alert.finding.signature.severity);
+        let mut formats: Vec<SinkFormat> = self.sinks.iter().map(Sink::format).collect();
+        formats.sort_unstable();
+        formats.dedup();
+        for format in formats {
+            self.buffer.clear();
+            let written = match format {
+                SinkFormat::Eve => eve::write_alert(alert, self.payload_max, &mut self.buffer),
+                SinkFormat::Text { color } => text::write_alert(alert, color, &mut self.buffer),
+            };
+            if written.is_err() {
+                continue;
+            }
+            let event = Event::new(&self.buffer, kind, context.timestamp);
+            for sink in self.sinks.iter_mut().filter(|sink| sink.format() == format) {
+                sink.send(event.clone());
+            }
+        }
+    }
+}
+
+impl<R: Resolve> FindingSink for AlertStage<R> {
+    fn finding(&mut self, finding: Finding) {
+        let context = &finding.context;
+        let resolve = |end: &hydrophone_inspect::Endpoint| {
+            self.resolver
+                .resolve(&end.owner, end.socket.address, context.scope)
+        };
+        let alert = Alert {
+            source: resolve(&context.source),
+            destination: resolve(&context.destination),
+            interface: self.resolver.interface(context.ifindex),
+            suppressed: 0,
+            finding,
+        };
+        self.storm.admit(alert, &mut self.ready);
+        self.write_ready();
+    }
+}

@@ -1,0 +1,128 @@
+//! The figures of a `stats` event, as plain values.
+
+use std::collections::BTreeMap;
+
+use hydrophone_inspect::Hook;
+use serde::Serialize;
+
+/// Figures by name.
+pub type Figures = BTreeMap<&'static str, u64>;
+
+/// What became of the packets that one hook saw.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Accounting {
+    /// Packets that reached the hook.
+    pub seen: u64,
+    /// Packets that were handed to inspection.
+    pub inspected: u64,
+    /// Packets that were counted only, by reason (e.g. `budget`, `other_hook`).
+    pub counted: Figures,
+    /// Packets that should have been inspected, by what lost them (e.g. `ring_full`).
+    pub lost: Figures,
+}
+
+impl Accounting {
+    /// `seen - inspected - counted - lost`: 0 once the hook is at rest. The kernel's counters are
+    /// read one by one while packets pass, so a few may be in between.
+    #[must_use]
+    pub fn unaccounted(&self) -> i128 {
+        let sum = |figures: &Figures| figures.values().copied().map(i128::from).sum::<i128>();
+        i128::from(self.seen) - i128::from(self.inspected) - sum(&self.counted) - sum(&self.lost)
+    }
+}
+
+impl Serialize for Accounting {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Fields<'a> {
+            seen: u64,
+            inspected: u64,
+            counted: &'a Figures,
+            lost: &'a Figures,
+            unaccounted: i128,
+        }
+        Fields {
+            seen: self.seen,
+            inspected: self.inspected,
+            counted: &self.counted,
+            lost: &self.lost,
+            unaccounted: self.unaccounted(),
+        }
+        .serialize(serializer)
+    }
+}
+
+/// What the stages before the alert stage report, gathered by who wires them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Upstream {
+    /// Packets of each hook.
+    pub hooks: Vec<(Hook, Accounting)>,
+    /// Flows, reassembly, rules: summed over inspection threads.
+    pub inspect: Figures,
+    /// Who is who.
+    pub census: Figures,
+}
+
+/// Counters of the alert stage. `findings = emitted + suppressed + held` at any time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct AlertFigures {
+    /// Findings that reached the stage.
+    pub findings: u64,
+    /// Alerts that were written.
+    pub emitted: u64,
+    /// Findings that a written alert counts as `suppressed`.
+    pub suppressed: u64,
+    /// Findings that are held back and not yet counted in an alert.
+    pub held: u64,
+    /// Pairs that left the storm table early because it was full.
+    pub storm_evicted: u64,
+    /// Findings lost because the queue before the stage was full.
+    pub queue_lost: u64,
+}
+
+/// Counters of one sink. `written + lost` is what it was given, less what still waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SinkFigures {
+    /// Events that were handed to the operating system.
+    pub written: u64,
+    /// Events lost: queue full, receiver away, or message refused.
+    pub lost: u64,
+}
+
+/// The body of a `stats` event.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Stats {
+    /// Seconds since the agent started.
+    pub uptime: u64,
+    /// Packets by hook name.
+    pub hooks: BTreeMap<&'static str, Accounting>,
+    /// Inspection threads.
+    pub inspect: Figures,
+    /// Census.
+    pub census: Figures,
+    /// Alert stage.
+    pub alert: AlertFigures,
+    /// Sinks by name.
+    pub sinks: BTreeMap<String, SinkFigures>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accounting_shows_what_is_missing() {
+        let mut accounting = Accounting {
+            seen: 10,
+            inspected: 5,
+            counted: [("budget", 2), ("other_hook", 1)].into(),
+            lost: [("ring_full", 2)].into(),
+        };
+        assert_eq!(accounting.unaccounted(), 0);
+        accounting.seen = 12;
+        assert_eq!(
+            serde_json::to_string(&accounting).unwrap(),
+            r#"{"seen":12,"inspected":5,"counted":{"budget":2,"other_hook":1},"lost":{"ring_full":2},"unaccounted":2}"#
+        );
+    }
+}
