@@ -57,7 +57,7 @@ pub struct Context {
     pub to_server: bool,
     /// The flow's counters.
     pub flow: FlowSummary,
-    /// What matched: the first bytes of the payload or stream window, bounded.
+    /// The packet's payload, or the stream from a little before the bytes that were new; bounded.
     pub payload: Bytes,
 }
 

@@ -5,12 +5,23 @@
 //! what is fuzzed, benchmarked and replayed; the bytes may come from the kernel or from a file.
 #![forbid(unsafe_code)]
 
+pub mod anomaly;
 pub mod decode;
 pub mod engine;
 pub mod finding;
+pub mod flow;
+pub mod inspector;
 pub mod packet;
+pub mod signal;
 pub mod signature;
 
+pub use anomaly::Anomaly;
 pub use finding::{Context, Endpoint, Finding, FindingSink, FlowSummary};
+pub use inspector::{Inspector, InspectorLimits, InspectorStats};
 pub use packet::{Hook, LinkType, Owner, Packet, Process, Timestamp};
+pub use signal::{FlowDirective, Signal, SignalSink};
 pub use signature::Signature;
+
+#[cfg(test)]
+#[path = "../tests/support/frames.rs"]
+mod frames;

@@ -1,0 +1,216 @@
+//! One flow: who, how much, and in which state.
+
+use super::tcp::{Half, Phase};
+use super::{key::FlowKey, stream::Stream, table::Lifetime};
+use crate::{
+    anomaly::Anomaly,
+    decode::{Headers, TcpFlags, Transport},
+    engine::FlowMatches,
+    finding::{Endpoint, FlowSummary},
+    packet::{Hook, Owner, SocketId, Timestamp},
+};
+
+/// Which way a packet of a flow goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// From the client, who began.
+    ToServer,
+    /// From the server.
+    ToClient,
+}
+
+impl Direction {
+    /// The other one.
+    #[must_use]
+    pub const fn reverse(self) -> Self {
+        match self {
+            Self::ToServer => Self::ToClient,
+            Self::ToClient => Self::ToServer,
+        }
+    }
+}
+
+/// One end of a flow, with what it sent.
+#[derive(Debug)]
+pub(crate) struct Side {
+    pub(crate) socket: SocketId,
+    pub(crate) owner: Owner,
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+    pub(crate) tcp: Half,
+    /// Made by the first payload.
+    pub(crate) stream: Option<Box<Stream>>,
+    pub(crate) matches: FlowMatches,
+}
+
+impl Side {
+    fn new(socket: SocketId) -> Self {
+        Self {
+            socket,
+            owner: Owner::default(),
+            packets: 0,
+            bytes: 0,
+            tcp: Half::default(),
+            stream: None,
+            matches: FlowMatches::default(),
+        }
+    }
+
+    pub(crate) const fn endpoint(&self) -> Endpoint {
+        Endpoint {
+            socket: self.socket,
+            owner: self.owner,
+        }
+    }
+}
+
+/// Two ends that exchange packets.
+#[derive(Debug)]
+pub(crate) struct Flow {
+    pub(crate) key: FlowKey,
+    pub(crate) id: u64,
+    pub(crate) start: Timestamp,
+    pub(crate) last_seen: Timestamp,
+    pub(crate) hook: Hook,
+    pub(crate) ifindex: u32,
+    pub(crate) client_is_low: bool,
+    pub(crate) client: Side,
+    pub(crate) server: Side,
+    pub(crate) phase: Phase,
+    /// More capture was asked for after a match.
+    pub(crate) evidence_asked: bool,
+    /// Anomalies that were raised: each once in a flow.
+    raised: u32,
+}
+
+impl Flow {
+    /// A flow that begins with a packet of `headers`.
+    pub(crate) fn new(key: FlowKey, from_low: bool, headers: &Headers, now: Timestamp) -> Self {
+        let source_is_client = match headers.transport {
+            Transport::Tcp { flags, .. } => !flags.all(TcpFlags::SYN | TcpFlags::ACK),
+            // An answer whose request was not seen.
+            Transport::Icmp { kind, .. } => {
+                !matches!((headers.source.is_ipv4(), kind), (true, 0) | (false, 129))
+            }
+            _ => true,
+        };
+        let (source_port, destination_port) = headers.ports();
+        let source = Side::new(SocketId {
+            address: headers.source,
+            port: source_port,
+        });
+        let destination = Side::new(SocketId {
+            address: headers.destination,
+            port: destination_port,
+        });
+        let (client, server) = if source_is_client {
+            (source, destination)
+        } else {
+            (destination, source)
+        };
+        Self {
+            key,
+            id: key.flow_id(now.0),
+            start: now,
+            last_seen: now,
+            hook: Hook::Capture,
+            ifindex: 0,
+            client_is_low: from_low == source_is_client,
+            client,
+            server,
+            phase: Phase::default(),
+            evidence_asked: false,
+            raised: 0,
+        }
+    }
+
+    /// The direction of a packet, by whether it comes from the lesser end of the key.
+    pub(crate) const fn direction(&self, from_low: bool) -> Direction {
+        if from_low == self.client_is_low {
+            Direction::ToServer
+        } else {
+            Direction::ToClient
+        }
+    }
+
+    /// The end that sends in `direction`.
+    pub(crate) const fn sender(&self, direction: Direction) -> &Side {
+        match direction {
+            Direction::ToServer => &self.client,
+            Direction::ToClient => &self.server,
+        }
+    }
+
+    /// The sending and the receiving end.
+    pub(crate) const fn sides_mut(&mut self, direction: Direction) -> (&mut Side, &mut Side) {
+        match direction {
+            Direction::ToServer => (&mut self.client, &mut self.server),
+            Direction::ToClient => (&mut self.server, &mut self.client),
+        }
+    }
+
+    /// Both ends were heard; for TCP, also that no handshake is under way.
+    pub(crate) const fn established(&self) -> bool {
+        let heard = self.client.packets > 0 && self.server.packets > 0;
+        match self.phase {
+            Phase::None | Phase::MidStream => heard,
+            Phase::SynSent | Phase::SynReceived => false,
+            Phase::Established | Phase::Closed => true,
+        }
+    }
+
+    pub(crate) const fn lifetime(&self) -> Lifetime {
+        match self.phase {
+            Phase::Closed => Lifetime::Closed,
+            Phase::Established => Lifetime::Established,
+            Phase::MidStream if self.established() => Lifetime::Established,
+            Phase::None | Phase::MidStream | Phase::SynSent | Phase::SynReceived => Lifetime::Short,
+        }
+    }
+
+    pub(crate) const fn summary(&self) -> FlowSummary {
+        FlowSummary {
+            id: self.id,
+            start: self.start,
+            packets_to_server: self.client.packets,
+            packets_to_client: self.server.packets,
+            bytes_to_server: self.client.bytes,
+            bytes_to_client: self.server.bytes,
+        }
+    }
+
+    /// Bytes of stream memory held.
+    pub(crate) fn footprint(&self) -> usize {
+        let held = |side: &Side| side.stream.as_ref().map_or(0, |stream| stream.footprint());
+        held(&self.client) + held(&self.server)
+    }
+
+    /// Whether `anomaly` is the first of its kind in this flow.
+    pub(crate) const fn first(&mut self, anomaly: Anomaly) -> bool {
+        let bit = 1 << anomaly.index();
+        let first = self.raised & bit == 0;
+        self.raised |= bit;
+        first
+    }
+
+    /// Headers of a packet that was not seen, for what is delivered late.
+    pub(crate) fn headers(&self, direction: Direction) -> Headers {
+        let from = self.sender(direction);
+        let to = self.sender(direction.reverse());
+        Headers {
+            source: from.socket.address,
+            destination: to.socket.address,
+            protocol: self.key.protocol,
+            ttl: 0,
+            transport: Transport::Tcp {
+                source_port: from.socket.port,
+                destination_port: to.socket.port,
+                sequence: 0,
+                acknowledgement: 0,
+                flags: TcpFlags(TcpFlags::ACK),
+                window: 0,
+            },
+            payload_length: 0,
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! The state of a TCP connection, seen from between its ends (RFC 9293, as Linux does it).
+
+use super::flow::{Direction, Flow};
+use crate::{
+    anomaly::Anomaly,
+    decode::TcpFlags,
+    signal::{Attempt, Outcome},
+};
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Not TCP, or nothing seen.
+    #[default]
+    None,
+    /// First seen without its handshake.
+    MidStream,
+    /// The client sent SYN.
+    SynSent,
+    /// The server answered with SYN and ACK.
+    SynReceived,
+    /// The client acknowledged.
+    Established,
+    /// RST, or FIN of both sides.
+    Closed,
+}
+
+/// What one side of a connection has said.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Half {
+    /// Sequence number of the first byte of its stream.
+    pub(crate) start: Option<u32>,
+    /// The greatest acknowledgement it has received.
+    pub(crate) acknowledged: Option<u32>,
+    /// Behind the greatest window it was offered.
+    pub(crate) edge: Option<u32>,
+    /// Window scale that it announced (RFC 7323 section 2).
+    scale: Option<u8>,
+    /// The sequence number behind its FIN.
+    fin: Option<u32>,
+    /// What its first segment was, when it had neither payload nor SYN.
+    probe: Option<Attempt>,
+    /// A SYN in the middle of the connection: perhaps the next one on the same ports.
+    next_start: Option<u32>,
+}
+
+/// The header of one segment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SegmentHeader<'a> {
+    pub(crate) sequence: u32,
+    pub(crate) acknowledgement: u32,
+    pub(crate) flags: TcpFlags,
+    pub(crate) window: u16,
+    pub(crate) options: &'a [u8],
+    /// Payload on the wire.
+    pub(crate) payload_length: u32,
+}
+
+impl SegmentHeader<'_> {
+    fn is(self, flags: u8) -> bool {
+        const LOOKED_AT: u8 = TcpFlags::SYN | TcpFlags::ACK | TcpFlags::RST | TcpFlags::FIN;
+        self.flags.0 & LOOKED_AT == flags
+    }
+
+    /// Sequence number of the first payload byte: SYN takes one itself.
+    pub(crate) const fn payload_sequence(self) -> u32 {
+        self.sequence
+            .wrapping_add(self.flags.any(TcpFlags::SYN) as u32)
+    }
+
+    const fn end(self) -> u32 {
+        self.payload_sequence()
+            .wrapping_add(self.payload_length)
+            .wrapping_add(self.flags.any(TcpFlags::FIN) as u32)
+    }
+}
+
+/// What a segment meant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tracked {
+    pub(crate) contact: Option<(Attempt, Outcome)>,
+    pub(crate) anomaly: Option<Anomaly>,
+}
+
+/// Whether the segment begins another connection on the ports of `flow`, so that a new flow is
+/// due. A SYN alone does not end a live connection (RFC 5961 section 4), an answer to it does.
+pub(crate) fn begins_anew(
+    flow: &mut Flow,
+    direction: Direction,
+    segment: &SegmentHeader<'_>,
+) -> bool {
+    let answered = segment.is(TcpFlags::SYN | TcpFlags::ACK);
+    let first_of_its_kind =
+        segment.is(TcpFlags::SYN) || Attempt::of_flags(segment.flags).is_some_and(Attempt::is_odd);
+    if flow.phase == Phase::Closed {
+        return first_of_its_kind;
+    }
+    if !matches!(flow.phase, Phase::Established | Phase::MidStream) {
+        return false;
+    }
+    let (sender, receiver) = flow.sides_mut(direction);
+    if segment.is(TcpFlags::SYN) {
+        sender.tcp.next_start = Some(segment.payload_sequence());
+    }
+    answered && receiver.tcp.next_start == Some(segment.acknowledgement)
+}
+
+/// Follows one segment.
+pub(crate) fn track(flow: &mut Flow, direction: Direction, segment: &SegmentHeader<'_>) -> Tracked {
+    let mut tracked = Tracked::default();
+    if segment.flags.any(TcpFlags::SYN) && segment.flags.any(TcpFlags::FIN | TcpFlags::RST) {
+        tracked.anomaly = Some(Anomaly::TcpFlags);
+        return tracked;
+    }
+    if segment.flags.any(TcpFlags::RST) {
+        return reset(flow, direction, segment);
+    }
+    if segment.flags.any(TcpFlags::SYN) {
+        tracked.contact = synchronize(flow, direction, segment);
+    } else {
+        tracked.contact = proceed(flow, direction, segment);
+    }
+    let (sender, receiver) = flow.sides_mut(direction);
+    if segment.flags.any(TcpFlags::ACK) {
+        acknowledge(&mut receiver.tcp, &sender.tcp, segment);
+    }
+    if segment.flags.any(TcpFlags::FIN) {
+        sender.tcp.fin = Some(segment.end());
+    }
+    if sender.tcp.finished() && receiver.tcp.finished() {
+        flow.phase = Phase::Closed;
+    }
+    tracked
+}
+
+impl Half {
+    /// A FIN that the other side has acknowledged.
+    fn finished(&self) -> bool {
+        self.fin.is_some() && self.fin == self.acknowledged
+    }
+
+    /// The greatest acknowledgement, without the place that FIN takes.
+    pub(crate) fn acknowledged_data(&self) -> Option<u32> {
+        let acknowledged = self.acknowledged?;
+        Some(if self.finished() {
+            acknowledged.wrapping_sub(1)
+        } else {
+            acknowledged
+        })
+    }
+}
+
+fn synchronize(
+    flow: &mut Flow,
+    direction: Direction,
+    segment: &SegmentHeader<'_>,
+) -> Option<(Attempt, Outcome)> {
+    if !matches!(flow.phase, Phase::None | Phase::SynSent) {
+        return None;
+    }
+    let (sender, receiver) = flow.sides_mut(direction);
+    if segment.flags.any(TcpFlags::ACK) {
+        sender.tcp.start = Some(segment.payload_sequence());
+        sender.tcp.scale = window_scale(segment.options);
+        // The server says which SYN it took, should there have been several.
+        if receiver.stream.is_none() {
+            receiver.tcp.start = Some(segment.acknowledgement);
+        }
+        flow.phase = Phase::SynReceived;
+        return Some((Attempt::Syn, Outcome::Answered));
+    }
+    if direction == Direction::ToClient {
+        return None;
+    }
+    let start = segment.payload_sequence();
+    let repeated = sender.tcp.start == Some(start);
+    if sender.stream.is_none() {
+        sender.tcp.start = Some(start);
+    }
+    sender.tcp.scale = window_scale(segment.options);
+    flow.phase = Phase::SynSent;
+    (!repeated).then_some((Attempt::Syn, Outcome::Sent))
+}
+
+fn proceed(
+    flow: &mut Flow,
+    direction: Direction,
+    segment: &SegmentHeader<'_>,
+) -> Option<(Attempt, Outcome)> {
+    match flow.phase {
+        Phase::None => {
+            flow.phase = Phase::MidStream;
+            let attempt = Attempt::of_flags(segment.flags);
+            flow.client.tcp.probe = attempt.filter(|_| segment.payload_length == 0);
+            let attempt = attempt.filter(|attempt| attempt.is_odd())?;
+            Some((attempt, Outcome::Sent))
+        }
+        Phase::SynReceived
+            if direction == Direction::ToServer && segment.flags.any(TcpFlags::ACK) =>
+        {
+            let server = &flow.server.tcp;
+            if server.start != Some(segment.acknowledgement) && segment.payload_length == 0 {
+                return None;
+            }
+            flow.phase = Phase::Established;
+            Some((Attempt::Syn, Outcome::Completed))
+        }
+        _ => None,
+    }
+}
+
+fn reset(flow: &mut Flow, direction: Direction, segment: &SegmentHeader<'_>) -> Tracked {
+    let refused = direction == Direction::ToClient;
+    let contact = match flow.phase {
+        Phase::SynSent if refused => {
+            // Linux takes a reset in this state only if it acknowledges the SYN.
+            let expected = flow.client.tcp.start;
+            if segment.flags.any(TcpFlags::ACK) && expected == Some(segment.acknowledgement) {
+                Some((Attempt::Syn, Outcome::Refused))
+            } else {
+                None
+            }
+        }
+        Phase::MidStream if refused && flow.server.packets == 1 => {
+            let probe = flow.client.tcp.probe;
+            probe.map(|attempt| (attempt, Outcome::Refused))
+        }
+        Phase::None => None,
+        Phase::Closed => return Tracked::default(),
+        _ => {
+            let (sender, _) = flow.sides_mut(direction);
+            let next = sender
+                .stream
+                .as_ref()
+                .map_or(sender.tcp.start, |stream| Some(stream.next_sequence()));
+            let sequence = segment.sequence;
+            let valid = next.is_none_or(|next| sequence.wrapping_sub(next) <= 1)
+                || sender.tcp.acknowledged == Some(sequence);
+            if !valid {
+                return Tracked {
+                    contact: None,
+                    anomaly: Some(Anomaly::TcpResetSequence),
+                };
+            }
+            None
+        }
+    };
+    flow.phase = Phase::Closed;
+    Tracked {
+        contact,
+        anomaly: None,
+    }
+}
+
+/// Notes what `segment`, sent by `from`, acknowledges and offers to `to`.
+fn acknowledge(to: &mut Half, from: &Half, segment: &SegmentHeader<'_>) {
+    /// The largest scale (RFC 7323 section 2.3), when the handshake was not seen.
+    const MAX_SCALE: u8 = 14;
+    let acknowledgement = segment.acknowledgement;
+    to.acknowledged = Some(later(to.acknowledged, acknowledgement));
+    let scale = if segment.flags.any(TcpFlags::SYN) {
+        0
+    } else if from.start.is_none() || to.start.is_none() {
+        MAX_SCALE
+    } else {
+        // Scaling is on only if both sides announced it.
+        from.scale
+            .and(to.scale)
+            .and(from.scale)
+            .unwrap_or(0)
+            .min(MAX_SCALE)
+    };
+    let edge = acknowledgement.wrapping_add(u32::from(segment.window) << scale);
+    to.edge = Some(later(to.edge, edge));
+}
+
+/// The later of two sequence numbers (RFC 9293 section 3.4).
+fn later(known: Option<u32>, new: u32) -> u32 {
+    known
+        .filter(|known| known.wrapping_sub(new).cast_signed() > 0)
+        .unwrap_or(new)
+}
+
+/// The window scale option of a SYN.
+fn window_scale(mut options: &[u8]) -> Option<u8> {
+    const END: u8 = 0;
+    const NO_OPERATION: u8 = 1;
+    const WINDOW_SCALE: u8 = 3;
+    loop {
+        match options {
+            [WINDOW_SCALE, 3, scale, ..] => return Some(*scale),
+            [NO_OPERATION, rest @ ..] => options = rest,
+            [] | [END, ..] => return None,
+            [_, length, ..] => {
+                options = options.get(usize::from(*length).max(2)..)?;
+            }
+            [_] => return None,
+        }
+    }
+}
