@@ -5,6 +5,7 @@
 
 pub mod alert;
 pub mod census;
+pub mod cli;
 pub mod config;
 pub mod intake;
 pub mod probe;

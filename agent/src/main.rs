@@ -1,2 +1,7 @@
-//! Agent.
-fn main() {}
+//! The `hydrophone` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hydrophone::cli::main()
+}

@@ -29,7 +29,7 @@ fn bounded(text: &str) -> (&str, bool) {
 
 /// A hostile string for JSON: bounded. [`Formatter`] escapes the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Hostile<'a>(pub(super) &'a str);
+pub(crate) struct Hostile<'a>(pub(crate) &'a str);
 
 impl Serialize for Hostile<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -59,7 +59,7 @@ impl fmt::Display for Hostile<'_> {
 
 /// Writes JSON on one line with every deceptive character as a `\u` escape, so that an event is
 /// safe to show as it is. (`serde_json` itself escapes C0 only.)
-pub(super) struct Formatter;
+pub(crate) struct Formatter;
 
 impl serde_json::ser::Formatter for Formatter {
     fn write_string_fragment<W: ?Sized + io::Write>(

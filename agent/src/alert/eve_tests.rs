@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use hydrophone_inspect::Hook;
+use hydrophone_common::counter::Hook;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

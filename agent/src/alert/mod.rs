@@ -1,7 +1,7 @@
 //! Findings become events: both ends get their identity, storms are limited, EVE or text goes to
 //! the sinks.
 
-mod escape;
+pub(crate) mod escape;
 pub mod eve;
 mod pipeline;
 pub mod sinks;

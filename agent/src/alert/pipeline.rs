@@ -128,7 +128,7 @@ fn wall_clock() -> Timestamp {
 mod tests {
     use std::{collections::BTreeMap, net::UdpSocket};
 
-    use hydrophone_inspect::Hook;
+    use hydrophone_common::counter::Hook;
     use serde_json::{Value, json};
 
     use super::*;

@@ -4,6 +4,7 @@
 //! which wins over the file, which wins over the defaults. [`load`] reports every error at once,
 //! each with the place that it came from.
 
+mod convert;
 mod error;
 mod layers;
 mod model;

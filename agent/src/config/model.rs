@@ -35,7 +35,8 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sensor {
-    /// Ring buffers, each with its inspection thread; 0 is one for each CPU, at most 16.
+    /// Ring buffers, each with its inspection thread: 1, 2, 4, 8 or 16; 0 is as many as there are
+    /// CPUs.
     pub rings: u16,
     /// Size of one ring: a power of two, at least 256 KiB (one record may take 64 KiB).
     pub ring_size: ByteSize,
@@ -138,6 +139,8 @@ pub struct Census {
     pub docker_sockets: Vec<PathBuf>,
     /// How long a container that has gone stays known.
     pub retention: Interval,
+    /// How long an alert waits for the name of a container that has just started.
+    pub patience: Interval,
 }
 
 impl Default for Census {
@@ -145,6 +148,7 @@ impl Default for Census {
         Self {
             docker_sockets: vec![PathBuf::from("/var/run/docker.sock")],
             retention: Interval::seconds(3_600),
+            patience: Interval::milliseconds(300),
         }
     }
 }

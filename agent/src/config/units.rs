@@ -95,6 +95,12 @@ impl Interval {
         Self(Duration::from_secs(count))
     }
 
+    /// `count` milliseconds.
+    #[must_use]
+    pub const fn milliseconds(count: u64) -> Self {
+        Self(Duration::from_millis(count))
+    }
+
     /// In nanoseconds; the largest there is when it does not fit.
     #[must_use]
     pub fn nanoseconds(self) -> u64 {

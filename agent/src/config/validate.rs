@@ -59,10 +59,10 @@ impl Checks<'_> {
 fn sensor(config: &Config, checks: &mut Checks<'_>) {
     let sensor = &config.sensor;
     checks.require(
-        sensor.rings <= 256,
+        sensor.rings == 0 || sensor.rings.is_power_of_two() && sensor.rings <= 16,
         "sensor.rings",
-        "is more than 256",
-        "write 0 for one ring for each CPU",
+        "is not 1, 2, 4, 8 or 16",
+        "write 0 for as many as there are CPUs",
     );
     checks.require(
         sensor.ring_size.0.is_power_of_two()

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use hydrophone_inspect::Hook;
+use hydrophone_common::counter::{Counter, Hook, Outcome};
 use serde::Serialize;
+
+use crate::{census::CensusFigures, probe::HookCounters};
 
 /// Figures by name.
 pub type Figures = BTreeMap<&'static str, u64>;
@@ -28,6 +30,42 @@ impl Accounting {
     pub fn unaccounted(&self) -> i128 {
         let sum = |figures: &Figures| figures.values().copied().map(i128::from).sum::<i128>();
         i128::from(self.seen) - i128::from(self.inspected) - sum(&self.counted) - sum(&self.lost)
+    }
+}
+
+impl From<&HookCounters> for Accounting {
+    fn from(counters: &HookCounters) -> Self {
+        let figures = |outcome| {
+            Counter::ALL
+                .into_iter()
+                .filter(|counter| counter.outcome() == outcome)
+                .map(|counter| (counter.name(), counters.get(counter)))
+                .collect()
+        };
+        Self {
+            seen: counters.get(Counter::Seen),
+            inspected: counters.get(Counter::Inspected),
+            counted: figures(Outcome::Counted),
+            lost: figures(Outcome::Lost),
+        }
+    }
+}
+
+impl From<CensusFigures> for Figures {
+    fn from(figures: CensusFigures) -> Self {
+        let CensusFigures {
+            looks,
+            containers,
+            gone,
+            forgotten,
+        } = figures;
+        [
+            ("looks", looks),
+            ("containers", containers),
+            ("gone", gone),
+            ("forgotten", forgotten),
+        ]
+        .into()
     }
 }
 

@@ -1,0 +1,229 @@
+//! `hydrophone containers`: who is who now.
+
+use std::{
+    io::{self, Write},
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use super::{Exit, Failure, options::ConfigOptions};
+use crate::{
+    alert::escape::{self, Hostile},
+    census::{Census, CensusConfig, Container, Snapshot, UnknownReason},
+    config::Config,
+};
+
+/// How long to wait for the runtimes to tell names and images.
+const PATIENCE: Duration = Duration::from_secs(3);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+#[derive(Debug, Args)]
+pub(super) struct ContainersArgs {
+    #[command(flatten)]
+    config: ConfigOptions,
+
+    /// A table, or JSON with one object a line
+    #[arg(long, short, default_value = "text")]
+    format: TableFormat,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum TableFormat {
+    Text,
+    Json,
+}
+
+pub(super) fn execute(args: &ContainersArgs) -> Result<Exit, Failure> {
+    let config = args.config.load(Vec::new())?;
+    let census = look(&config)?;
+    let snapshot = census.snapshot();
+    let mut out = Vec::new();
+    match args.format {
+        TableFormat::Text => write_table(&mut out, &snapshot)?,
+        TableFormat::Json => write_json(&mut out, &snapshot)?,
+    }
+    io::stdout().write_all(&out)?;
+    Ok(Exit::Ok)
+}
+
+/// A census that has heard the runtimes, or has given up on them.
+pub(super) fn look(config: &Config) -> Result<Arc<Census>, Failure> {
+    let census = Census::new(CensusConfig::from(&config.census))
+        .context("cannot look at the containers of this host")
+        .map_err(|error| Failure::new(Exit::Prerequisite, error))?;
+    let census = Arc::new(census);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start a runtime")?;
+    let sockets = config.census.docker_sockets.len();
+    runtime.block_on(async {
+        tokio::select! {
+            () = Arc::clone(&census).run() => {}
+            () = told(&census, sockets) => {}
+            () = tokio::time::sleep(PATIENCE) => {}
+        }
+    });
+    Ok(census)
+}
+
+/// Returns when every runtime has answered and no name is missing that one of them may still tell.
+async fn told(census: &Census, sockets: usize) {
+    loop {
+        let runtimes = census.runtimes();
+        let reachable = runtimes.iter().any(|(_, state)| state.is_ok());
+        let snapshot = census.snapshot();
+        let waits = reachable
+            && snapshot
+                .containers()
+                .iter()
+                .any(|container| may_still_be_told(container));
+        if runtimes.len() >= sockets && !waits {
+            return;
+        }
+        census.look_again();
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+fn may_still_be_told(container: &Container) -> bool {
+    container.gone_since.is_none()
+        && matches!(
+            container.unknown,
+            Some(UnknownReason::NotInRuntime | UnknownReason::NoRuntimeApi)
+        )
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    id: Hostile<'a>,
+    name: Hostile<'a>,
+    image: Hostile<'a>,
+    image_digest: Hostile<'a>,
+    runtime: crate::census::Runtime,
+    pid: u32,
+    cgroup_id: u64,
+    cgroup_path: Hostile<'a>,
+    netns: u64,
+    host_network: bool,
+    links: Vec<LinkField<'a>>,
+    addresses: &'a [IpAddr],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unknown: Option<UnknownReason>,
+}
+
+#[derive(Serialize)]
+struct LinkField<'a> {
+    ifindex: u32,
+    name: Hostile<'a>,
+}
+
+impl<'a> Row<'a> {
+    fn new(container: &'a Container) -> Self {
+        Self {
+            id: Hostile(&container.id),
+            name: Hostile(&container.name),
+            image: Hostile(&container.image),
+            image_digest: Hostile(&container.image_digest),
+            runtime: container.runtime,
+            pid: container.pid,
+            cgroup_id: container.cgroup_id,
+            cgroup_path: Hostile(&container.cgroup_path),
+            netns: container.netns,
+            host_network: container.host_network,
+            links: container
+                .links
+                .iter()
+                .map(|(ifindex, name)| LinkField {
+                    ifindex: *ifindex,
+                    name: Hostile(name),
+                })
+                .collect(),
+            addresses: &container.addresses,
+            unknown: container.unknown,
+        }
+    }
+}
+
+fn write_json(out: &mut Vec<u8>, snapshot: &Snapshot) -> io::Result<()> {
+    for container in snapshot.containers() {
+        Row::new(container).serialize(&mut serde_json::Serializer::with_formatter(
+            &mut *out,
+            escape::Formatter,
+        ))?;
+        out.push(b'\n');
+    }
+    Ok(())
+}
+
+const HEADINGS: [&str; 7] = ["NAME", "ID", "IMAGE", "PID", "CGROUP", "LINKS", "ADDRESSES"];
+
+fn cells(container: &Container) -> [String; 7] {
+    let dash = |text: String| {
+        if text.is_empty() {
+            "-".to_owned()
+        } else {
+            text
+        }
+    };
+    let joined = |items: Vec<String>| dash(items.join(","));
+    let links = if container.host_network {
+        "(host network)".to_owned()
+    } else {
+        joined(
+            container
+                .links
+                .iter()
+                .map(|(_, name)| Hostile(name).to_string())
+                .collect(),
+        )
+    };
+    [
+        dash(Hostile(&container.name).to_string()),
+        container.id.get(..12).unwrap_or(&container.id).to_owned(),
+        dash(Hostile(&container.image).to_string()),
+        container.pid.to_string(),
+        container.cgroup_id.to_string(),
+        links,
+        joined(
+            container
+                .addresses
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+        ),
+    ]
+}
+
+fn write_table(out: &mut impl Write, snapshot: &Snapshot) -> io::Result<()> {
+    if snapshot.containers().is_empty() {
+        return writeln!(out, "no container is running");
+    }
+    let mut rows = vec![HEADINGS.map(str::to_owned)];
+    rows.extend(
+        snapshot
+            .containers()
+            .iter()
+            .map(|container| cells(container)),
+    );
+    let mut widths = [0; HEADINGS.len()];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    for row in &rows {
+        let padded: Vec<String> = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
+        writeln!(out, "{}", padded.join("  ").trim_end())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! What would be seen on this host, and what not.
+
+use super::Check;
+use crate::{
+    alert::escape::Hostile,
+    census::{Census, Container, UnknownReason},
+    cli::containers,
+    config::Config,
+};
+
+pub(super) fn all(config: &Config) -> Vec<Check> {
+    let census = match containers::look(config) {
+        Ok(census) => census,
+        Err(failure) => {
+            return vec![Check::fail(
+                format!("containers: {:#}", failure.error),
+                "nobody could be named",
+            )];
+        }
+    };
+    let snapshot = census.snapshot();
+    let living: Vec<&Container> = snapshot
+        .containers()
+        .iter()
+        .map(AsRef::as_ref)
+        .filter(|container| container.gone_since.is_none())
+        .collect();
+    let mut report = runtimes(&census, &living);
+    report.extend(coverage(config, &living));
+    report.push(Check::note(
+        "blind by design: Unix sockets, shared memory, what is encrypted, and what follows the \
+         first sensor.capture_budget bytes of each direction of a flow (counted, not inspected)",
+    ));
+    report
+}
+
+fn runtimes(census: &Census, living: &[&Container]) -> Vec<Check> {
+    let mut report: Vec<Check> = census
+        .runtimes()
+        .into_iter()
+        .map(|(socket, state)| match state {
+            Ok(version) => Check::ok(format!(
+                "Docker {} at {}",
+                Hostile(&version),
+                socket.display()
+            )),
+            Err(error) => Check::warn(
+                format!("no Docker at {}: {}", socket.display(), Hostile(&error)),
+                "without a runtime's API containers have ids but no names, images and labels; \
+                 set census.docker_sockets",
+            ),
+        })
+        .collect();
+    let nameless = living
+        .iter()
+        .filter(|c| c.unknown == Some(UnknownReason::NotInRuntime))
+        .count();
+    if nameless > 0 {
+        report.push(Check::warn(
+            format!("{nameless} containers belong to no runtime that can be asked"),
+            "their alerts carry id, cgroup and process, but no name",
+        ));
+    }
+    report
+}
+
+/// A container is seen through the host-side ends of its veths; through the socket hooks only its
+/// loopback traffic is.
+fn coverage(config: &Config, living: &[&Container]) -> Vec<Check> {
+    let mut report = Vec::new();
+    let shares_links = |container: &Container| {
+        living
+            .iter()
+            .any(|other| other.netns == container.netns && !other.links.is_empty())
+    };
+    let (covered, blind): (Vec<&Container>, Vec<&Container>) = living
+        .iter()
+        .partition(|c| !c.host_network && shares_links(c));
+    report.push(Check::ok(format!(
+        "{} of {} containers are covered by their links",
+        covered.len(),
+        living.len()
+    )));
+    for container in blind {
+        let name = if container.name.is_empty() {
+            &container.id
+        } else {
+            &container.name
+        };
+        report.push(if container.host_network {
+            Check::warn(
+                format!("{} uses the host's network", Hostile(name)),
+                "seen where it talks to other containers or over loopback; what it says to \
+                 outside is not",
+            )
+        } else {
+            Check::warn(
+                format!("{} has no veth on this host", Hostile(name)),
+                "only its loopback traffic is seen (none, macvlan, ipvlan and SR-IOV networks)",
+            )
+        });
+    }
+    for container in living {
+        for (_, link) in &container.links {
+            if !config.sensor.takes_link(link) {
+                report.push(Check::warn(
+                    format!(
+                        "link {} is left out by sensor.include_links or exclude_links",
+                        Hostile(link)
+                    ),
+                    "what passes it is not seen",
+                ));
+            }
+        }
+    }
+    report
+}

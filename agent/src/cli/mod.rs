@@ -1,0 +1,79 @@
+//! The command line: what the user typed becomes a validated value, then one call.
+
+mod completions;
+mod containers;
+pub mod doctor;
+mod exit;
+mod options;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use exit::{Exit, Failure};
+
+/// Network intrusion detection between the containers of a Linux host.
+#[derive(Debug, Parser)]
+#[command(
+    name = "hydrophone",
+    version,
+    propagate_version = true,
+    after_help = "\
+Events go to standard output, the agent's own log to standard error.
+
+Exit codes:
+  0  done
+  1  failed while running
+  2  the command line is not understood
+  3  the configuration or a rule file has errors
+  4  something that is needed is missing: permission, kernel feature, kernel object
+  5  another Hydrophone watches this host"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show which containers this host runs, with their links, cgroup ids and addresses.
+    Containers(containers::ContainersArgs),
+    /// Check what Hydrophone needs, and say what it can and cannot see on this host.
+    Doctor(doctor::DoctorArgs),
+    /// Print completions for a shell.
+    Completions(completions::CompletionsArgs),
+}
+
+/// Runs the command of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Containers(args) => containers::execute(&args),
+        Command::Doctor(args) => doctor::execute(&args),
+        Command::Completions(args) => completions::execute(&args),
+    };
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(failure) => failure.report(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_has_every_exit_code() {
+        let help = Cli::command().render_long_help().to_string();
+        for exit in Exit::ALL {
+            assert!(help.contains(&format!("\n  {}  ", exit as u8)), "{exit:?}");
+        }
+    }
+}

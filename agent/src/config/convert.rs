@@ -1,0 +1,133 @@
+//! Sections to the options of the rooms that they configure.
+
+use std::thread;
+
+use super::{Census, Sensor};
+use crate::{
+    census::CensusConfig,
+    probe::{AttachMode, LoadOptions, ObjectSource},
+};
+
+/// Most rings that the kernel object has room for.
+const RINGS_MAX: u32 = 16;
+
+impl From<&Sensor> for LoadOptions {
+    fn from(sensor: &Sensor) -> Self {
+        Self {
+            object: match &sensor.kernel_object {
+                Some(path) => ObjectSource::File(path.clone()),
+                None => ObjectSource::Embedded,
+            },
+            rings: match sensor.rings {
+                0 => rings_for(thread::available_parallelism().map_or(1, usize::from)),
+                rings => rings.into(),
+            },
+            ring_bytes: u32::try_from(sensor.ring_size.0).unwrap_or(u32::MAX),
+            flows: sensor.flow_table,
+            capture_budget: sensor.capture_budget.0,
+            attach: if sensor.force_clsact {
+                AttachMode::Clsact
+            } else {
+                AttachMode::best()
+            },
+            skb_netns_cookie: None,
+        }
+    }
+}
+
+/// The largest power of two up to `cpus`, within what the kernel object has room for.
+fn rings_for(cpus: usize) -> u32 {
+    let cpus = u32::try_from(cpus).unwrap_or(u32::MAX).clamp(1, RINGS_MAX);
+    1 << cpus.ilog2()
+}
+
+impl From<&Census> for CensusConfig {
+    fn from(census: &Census) -> Self {
+        Self {
+            docker_sockets: census.docker_sockets.clone(),
+            retention: census.retention.0,
+            patience: census.patience.0,
+        }
+    }
+}
+
+impl Sensor {
+    /// Whether the link of this name is to be hooked.
+    #[must_use]
+    pub fn takes_link(&self, name: &str) -> bool {
+        let any = |patterns: &[String]| patterns.iter().any(|pattern| matches(pattern, name));
+        any(&self.include_links) && !any(&self.exclude_links)
+    }
+}
+
+/// Shell-like match with `*` and `?`. Goes back to the last `*` only, so it takes at most
+/// `pattern.len() * name.len()` steps.
+fn matches(pattern: &str, name: &str) -> bool {
+    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
+    let (mut at, mut position) = (0, 0);
+    let mut retry = None;
+    while let Some(byte) = name.get(position) {
+        match pattern.get(at) {
+            Some(b'*') => {
+                retry = Some((at, position));
+                at += 1;
+            }
+            Some(expected) if expected == byte || *expected == b'?' => {
+                at += 1;
+                position += 1;
+            }
+            _ => match &mut retry {
+                Some((star, from)) => {
+                    *from += 1;
+                    (at, position) = (*star + 1, *from);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern
+        .get(at..)
+        .unwrap_or_default()
+        .iter()
+        .all(|byte| *byte == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns() {
+        for (pattern, name, expected) in [
+            ("*", "veth1", true),
+            ("*", "", true),
+            ("veth*", "veth1", true),
+            ("veth*", "eth0", false),
+            ("veth?", "veth12", false),
+            ("v*h?2", "veth12", true),
+            ("*eth*", "veth12", true),
+            ("a*b*c", "aXbYbZc", true),
+            ("a*b*c", "aXbYbZ", false),
+            ("", "x", false),
+        ] {
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn exclusion_wins() {
+        let sensor = Sensor {
+            exclude_links: vec!["cali*".to_owned()],
+            ..Sensor::default()
+        };
+        assert!(sensor.takes_link("veth1"));
+        assert!(!sensor.takes_link("cali1"));
+    }
+
+    #[test]
+    fn rings_are_a_power_of_two() {
+        for (cpus, rings) in [(0, 1), (1, 1), (3, 2), (8, 8), (15, 8), (64, 16)] {
+            assert_eq!(rings_for(cpus), rings);
+        }
+    }
+}
