@@ -2,7 +2,9 @@
 
 use std::thread;
 
-use super::{Census, Sensor};
+use hydrophone_inspect::{InspectorLimits, flow::StreamLimits};
+
+use super::{Census, Config, Sensor};
 use crate::{
     census::CensusConfig,
     probe::{AttachMode, LoadOptions, ObjectSource},
@@ -47,6 +49,29 @@ impl From<&Census> for CensusConfig {
             docker_sockets: census.docker_sockets.clone(),
             retention: census.retention.0,
             patience: census.patience.0,
+        }
+    }
+}
+
+impl From<&Config> for InspectorLimits {
+    fn from(config: &Config) -> Self {
+        let inspect = &config.inspect;
+        let mut timeouts = Self::default().timeouts;
+        timeouts.established = inspect.timeout_established.nanoseconds();
+        timeouts.short = inspect.timeout_short.nanoseconds();
+        timeouts.closed = inspect.timeout_closed.nanoseconds();
+        Self {
+            flows: usize::try_from(inspect.flows).unwrap_or(usize::MAX),
+            timeouts,
+            streams: StreamLimits {
+                window: inspect.window.as_usize(),
+                pending: inspect.reassembly_pending.as_usize(),
+                total: inspect.reassembly_memory.as_usize(),
+            },
+            // More would be copied only to be cut off.
+            excerpt: config.alert.payload.as_usize(),
+            evidence: u32::try_from(inspect.evidence.0).unwrap_or(u32::MAX),
+            ..Self::default()
         }
     }
 }
@@ -122,6 +147,31 @@ mod tests {
         };
         assert!(sensor.takes_link("veth1"));
         assert!(!sensor.takes_link("cali1"));
+    }
+
+    /// What is not configured differently is as the room itself has it.
+    #[test]
+    fn defaults_are_those_of_the_rooms() {
+        let config = Config::default();
+        let limits = InspectorLimits::from(&config);
+        let expected = InspectorLimits {
+            excerpt: limits.excerpt,
+            ..InspectorLimits::default()
+        };
+        assert_eq!(limits, expected);
+        let census = CensusConfig::from(&config.census);
+        let expected = CensusConfig::default();
+        assert_eq!(census.docker_sockets, expected.docker_sockets);
+        assert_eq!(
+            (census.retention, census.patience),
+            (expected.retention, expected.patience)
+        );
+        let load = LoadOptions::from(&config.sensor);
+        let expected = LoadOptions::default();
+        assert_eq!(
+            (load.flows, load.capture_budget),
+            (expected.flows, expected.capture_budget)
+        );
     }
 
     #[test]

@@ -69,24 +69,39 @@ impl Default for Sensor {
     }
 }
 
-/// Section `inspect`.
+/// Section `inspect`: limits of each inspection thread.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Inspect {
-    /// Flows that each inspection thread follows.
+    /// Flows that are followed; the idlest leave first.
     pub flows: u32,
-    /// Bytes of out-of-order TCP segments that each inspection thread keeps.
+    /// After how long without a packet a TCP connection is over.
+    pub timeout_established: Interval,
+    /// The same before its handshake, and for all other protocols.
+    pub timeout_short: Interval,
+    /// The same after RST or both FIN.
+    pub timeout_closed: Interval,
+    /// Bytes of TCP streams that are kept.
     pub reassembly_memory: ByteSize,
-    /// Bytes of a TCP stream that are matched at once; a pattern may not span more.
+    /// Bytes of one direction of a TCP stream that may wait for a missing segment.
+    pub reassembly_pending: ByteSize,
+    /// Bytes of a TCP stream that are matched at once; a match may not span more.
     pub window: ByteSize,
+    /// Bytes of each direction that are captured beyond the budget when a rule has matched.
+    pub evidence: ByteSize,
 }
 
 impl Default for Inspect {
     fn default() -> Self {
         Self {
             flows: 65_536,
+            timeout_established: Interval::seconds(600),
+            timeout_short: Interval::seconds(60),
+            timeout_closed: Interval::seconds(10),
             reassembly_memory: ByteSize::mib(64),
-            window: ByteSize::kib(8),
+            reassembly_pending: ByteSize::kib(256),
+            window: ByteSize::kib(16),
+            evidence: ByteSize::kib(64),
         }
     }
 }
@@ -174,7 +189,7 @@ impl Default for Alert {
         Self {
             format: Format::Auto,
             stats_interval: Interval::seconds(60),
-            payload: ByteSize::kib(4),
+            payload: ByteSize::kib(1),
             queue: 8_192,
             storm: Storm::default(),
         }

@@ -108,7 +108,7 @@ fn limits(config: &Config, checks: &mut Checks<'_>) {
         (1 << 10..=1 << 20).contains(&inspect.window.0),
         "inspect.window",
         "is not from 1KiB to 1MiB",
-        "a pattern may not span more than this",
+        "a match may not span more than this",
     );
     checks.require(
         inspect.reassembly_memory.0 >= 1 << 20,
@@ -116,6 +116,21 @@ fn limits(config: &Config, checks: &mut Checks<'_>) {
         "is less than 1MiB",
         "write 64MiB",
     );
+    checks.require(
+        inspect.reassembly_pending.0 <= inspect.reassembly_memory.0,
+        "inspect.reassembly_pending",
+        "is more than inspect.reassembly_memory",
+        "one stream may not hold more than all of them",
+    );
+    checks.require(
+        inspect.evidence.0 <= u64::from(u32::MAX),
+        "inspect.evidence",
+        "is more than 4GiB",
+        "write 64KiB, or 0 to capture nothing more",
+    );
+    checks.not_zero(inspect.timeout_established, "inspect.timeout_established");
+    checks.not_zero(inspect.timeout_short, "inspect.timeout_short");
+    checks.not_zero(inspect.timeout_closed, "inspect.timeout_closed");
     for (value, key) in [
         (behavior.scan_ports, "behavior.scan_ports"),
         (behavior.sweep_hosts, "behavior.sweep_hosts"),
@@ -141,7 +156,7 @@ fn limits(config: &Config, checks: &mut Checks<'_>) {
         alert.payload.0 <= 64 << 10,
         "alert.payload",
         "is more than 64KiB",
-        "syslog receivers cut long messages; 4KiB shows what matched",
+        "syslog receivers cut long messages; 1KiB shows what matched",
     );
     checks.require(
         sinks.stdout.enabled || !sinks.syslog.targets.is_empty(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use hydrophone_common::counter::{Counter, Hook, Outcome};
+use hydrophone_inspect::{Anomaly, InspectorStats};
 use serde::Serialize;
 
 use crate::{census::CensusFigures, probe::HookCounters};
@@ -67,6 +68,49 @@ impl From<CensusFigures> for Figures {
         ]
         .into()
     }
+}
+
+/// Sums over inspection threads. Anomalies that did not occur are left out.
+#[must_use]
+pub fn inspection(threads: &[InspectorStats]) -> Figures {
+    let mut figures = Figures::new();
+    let mut add = |name, value| *figures.entry(name).or_default() += value;
+    for stats in threads {
+        add("packets", stats.packets);
+        add("bytes", stats.bytes);
+        add("arp", stats.arp);
+        add("not_ip", stats.not_ip);
+        add("fragmented", stats.fragmented);
+        add("flows_created", stats.flows_created);
+        add("flows_expired", stats.flows_expired);
+        add("flows_evicted", stats.flows_evicted);
+        add("flows", stats.flows);
+        add("stream_memory", stats.stream_memory);
+        add("inspections", stats.inspections);
+        add("matches", stats.matches);
+        add("stream_segments", stats.streams.segments);
+        add("stream_out_of_order", stats.streams.out_of_order);
+        add("stream_retransmissions", stats.streams.retransmissions);
+        add("stream_out_of_window", stats.streams.out_of_window);
+        add("stream_conflicts", stats.streams.conflicts);
+        add("stream_gaps", stats.streams.gaps);
+        add("stream_gap_bytes", stats.streams.gap_bytes);
+        add("stream_pending_limit", stats.streams.pending_limit);
+        add("stream_window_released", stats.streams.window_released);
+        add("fragments_reassembled", stats.fragments.reassembled);
+        add("fragments_timed_out", stats.fragments.timed_out);
+        add("fragments_evicted", stats.fragments.evicted);
+        add("fragments_run_limit", stats.fragments.run_limit);
+        add("fragments_malformed", stats.fragments.malformed);
+        add("fragments_not_captured", stats.fragments.not_captured);
+        add("anomalies_muffled", stats.anomalies_muffled);
+        for (anomaly, count) in Anomaly::ALL.iter().zip(stats.anomalies) {
+            if count > 0 {
+                add(anomaly.name(), count);
+            }
+        }
+    }
+    figures
 }
 
 impl Serialize for Accounting {
