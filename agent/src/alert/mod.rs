@@ -20,7 +20,7 @@ use hydrophone_inspect::{Finding, Owner};
 use crate::census::{Identity, UnknownReason};
 
 pub use pipeline::{AlertThread, FindingQueue, spawn};
-pub use sinks::{Sink, SinkFormat};
+pub use sinks::{Overflow, Sink, SinkFormat};
 pub use stage::AlertStage;
 
 /// Says who is at one end of a flow. Called once for each end of a finding, never for a packet.

@@ -199,14 +199,14 @@ mod tests {
         let config = config(1);
         let stage = AlertStage::new(&config, Fixed(fixtures::alert()), sinks);
         let upstream = || Upstream {
-            hooks: vec![(
-                Hook::LinkIngress,
+            hooks: BTreeMap::from([(
+                Hook::LinkIngress.name(),
                 Accounting {
                     seen: 9,
                     inspected: 9,
                     ..Accounting::default()
                 },
-            )],
+            )]),
             inspect: BTreeMap::from([("flows", 1)]),
             ..Upstream::default()
         };

@@ -52,11 +52,7 @@ impl<R: Resolve> AlertStage<R> {
     pub fn stats(&mut self, upstream: Upstream, queue_lost: u64, now: Timestamp) {
         let stats = Stats {
             uptime: self.started.elapsed().as_secs(),
-            hooks: upstream
-                .hooks
-                .into_iter()
-                .map(|(hook, packets)| (hook.name(), packets))
-                .collect(),
+            hooks: upstream.hooks,
             inspect: upstream.inspect,
             census: upstream.census,
             alert: AlertFigures {

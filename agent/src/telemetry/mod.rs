@@ -70,6 +70,15 @@ impl From<CensusFigures> for Figures {
     }
 }
 
+/// The kernel's account, by hook name.
+#[must_use]
+pub fn hooks(counters: &[(Hook, HookCounters)]) -> BTreeMap<&'static str, Accounting> {
+    counters
+        .iter()
+        .map(|(hook, counters)| (hook.name(), counters.into()))
+        .collect()
+}
+
 /// Sums over inspection threads. Anomalies that did not occur are left out.
 #[must_use]
 pub fn inspection(threads: &[InspectorStats]) -> Figures {
@@ -137,8 +146,8 @@ impl Serialize for Accounting {
 /// What the stages before the alert stage report, gathered by who wires them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Upstream {
-    /// Packets of each hook.
-    pub hooks: Vec<(Hook, Accounting)>,
+    /// Packets by hook name.
+    pub hooks: BTreeMap<&'static str, Accounting>,
     /// Flows, reassembly, rules: summed over inspection threads.
     pub inspect: Figures,
     /// Who is who.

@@ -94,10 +94,20 @@ struct Shared {
     closed: AtomicBool,
 }
 
+/// What happens to an event when the queue is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overflow {
+    /// It is lost and counted: for live traffic, which does not wait.
+    Count,
+    /// The stage waits: for capture files, which do.
+    Wait,
+}
+
 /// A place that events go to.
 pub struct Sink {
     name: String,
     format: SinkFormat,
+    overflow: Overflow,
     queue: SyncSender<Event>,
     /// Dropped to tell the worker to stop waiting for a receiver.
     stop: mpsc::Sender<()>,
@@ -111,13 +121,14 @@ impl Sink {
     ///
     /// # Errors
     /// When the operating system has no thread to give.
-    pub fn stdout(config: &config::Stdout, format: SinkFormat) -> io::Result<Self> {
-        Self::spawn(
-            "stdout".to_owned(),
-            format,
-            config.queue,
-            stdout::Stdout::new(io::stdout()),
-        )
+    pub fn stdout(
+        config: &config::Stdout,
+        format: SinkFormat,
+        overflow: Overflow,
+    ) -> io::Result<Self> {
+        let transport = stdout::Stdout::new(io::stdout());
+        let sink = Self::spawn("stdout".to_owned(), format, config.queue, transport)?;
+        Ok(Self { overflow, ..sink })
     }
 
     /// One sink for each target.
@@ -161,6 +172,7 @@ impl Sink {
         Ok(Self {
             name,
             format,
+            overflow: Overflow::Count,
             queue: sender,
             stop,
             done,
@@ -195,26 +207,35 @@ impl Sink {
         self.shared.closed.load(Ordering::Relaxed)
     }
 
-    /// Queues an event; counts it as lost when the queue is full.
+    /// Queues an event. See [`Overflow`] for when the queue is full.
     pub(super) fn send(&mut self, event: Event) {
-        if self.queue.try_send(event).is_err() {
+        let is_queued = match self.overflow {
+            Overflow::Count => self.queue.try_send(event).is_ok(),
+            Overflow::Wait => self.queue.send(event).is_ok(),
+        };
+        if !is_queued {
             self.shared.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Lets the worker write what waits, and gives up on it after [`FINISH_TIMEOUT`]: a reader of
-    /// standard output that has stopped reading must not keep the agent from ending.
+    /// Lets the worker write what waits, and gives up on it after [`FINISH_TIMEOUT`] unless events
+    /// may not be lost: a reader that has stopped reading must not keep the agent from ending.
     pub(super) fn finish(self) -> SinkFigures {
         let Self {
             queue,
             stop,
             done,
             shared,
+            overflow,
             ..
         } = self;
         drop(queue);
         drop(stop);
-        let _disconnected_or_late = done.recv_timeout(FINISH_TIMEOUT);
+        // Both return with an error: nothing is ever sent.
+        let _ended_or_late = match overflow {
+            Overflow::Count => done.recv_timeout(FINISH_TIMEOUT).is_ok(),
+            Overflow::Wait => done.recv().is_ok(),
+        };
         SinkFigures {
             written: shared.written.load(Ordering::Relaxed),
             lost: shared.lost.load(Ordering::Relaxed),

@@ -233,6 +233,37 @@ fn a_reader_that_sleeps_costs_counted_events_and_never_blocks() {
 }
 
 #[test]
+fn a_capture_file_waits_for_a_slow_reader() {
+    let gate = Gate::default();
+    let sink = Sink::spawn(
+        "stdout".to_owned(),
+        SinkFormat::Eve,
+        1,
+        stdout::Stdout::new(gate.clone()),
+    );
+    let mut sink = Sink {
+        overflow: Overflow::Wait,
+        ..sink.unwrap()
+    };
+    let sender = thread::spawn(move || {
+        for number in 0..1_000 {
+            sink.send(event(&number.to_string()));
+        }
+        sink.finish()
+    });
+    let (_, open, opened) = &*gate.0;
+    *open.lock().unwrap() = true;
+    opened.notify_all();
+    assert_eq!(
+        sender.join().unwrap(),
+        SinkFigures {
+            written: 1_000,
+            lost: 0
+        }
+    );
+}
+
+#[test]
 fn a_reader_that_has_gone_closes_the_sink() {
     let (reader, writer) = io::pipe().unwrap();
     drop(reader);
