@@ -1,0 +1,385 @@
+use core::net::IpAddr;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::decode::Transport;
+use crate::{
+    decode::{Headers, TcpFlags},
+    packet::Timestamp,
+    rule::{RuleSetBuilder, Variables},
+};
+
+fn engine(rules: &str) -> Engine {
+    let mut builder = RuleSetBuilder::new(Variables::default());
+    builder.add_source("test.rules", rules);
+    let (set, diagnostics) = builder.build();
+    assert_eq!(diagnostics, []);
+    Engine::new(&set)
+}
+
+/// A TCP rule with these options.
+fn tcp(options: &str) -> Engine {
+    engine(&format!("alert tcp any any -> any any ({options} sid:1;)"))
+}
+
+fn headers(protocol: u8, transport: Transport, payload: usize) -> Headers {
+    Headers {
+        source: IpAddr::from([172, 18, 0, 2]),
+        destination: IpAddr::from([172, 18, 0, 3]),
+        protocol,
+        ttl: 64,
+        transport,
+        payload_length: u32::try_from(payload).unwrap(),
+    }
+}
+
+fn tcp_headers(flags: u8, payload: usize) -> Headers {
+    let transport = Transport::Tcp {
+        source_port: 40_000,
+        destination_port: 80,
+        sequence: 1,
+        acknowledgement: 1,
+        flags: TcpFlags(flags),
+        window: 1,
+    };
+    headers(6, transport, payload)
+}
+
+const ESTABLISHED: FlowView = FlowView {
+    to_server: true,
+    established: true,
+};
+
+/// sids found in a stream that arrives in these pieces, all of which the window holds.
+fn stream(engine: &Engine, pieces: &[&[u8]]) -> Vec<u32> {
+    let mut scratch = Scratch::default();
+    let mut matches = FlowMatches::default();
+    let mut found = Vec::new();
+    let mut data = Vec::new();
+    for piece in pieces {
+        let fresh = data.len();
+        data.extend_from_slice(piece);
+        let headers = tcp_headers(0x18, piece.len());
+        let inspection = Inspection {
+            headers: &headers,
+            flow: ESTABLISHED,
+            unit: Unit::Stream,
+            data: &data,
+            data_start: 0,
+            fresh,
+        };
+        let mut take = |rule: &Arc<Rule>| found.push(rule.signature.sid);
+        engine.inspect(&inspection, &mut matches, &mut scratch, &mut take);
+    }
+    found.sort_unstable();
+    found
+}
+
+/// sids found in one packet.
+fn packet(engine: &Engine, headers: &Headers, flow: FlowView, data: &[u8]) -> Vec<u32> {
+    let inspection = Inspection {
+        headers,
+        flow,
+        unit: Unit::Packet,
+        data,
+        data_start: 0,
+        fresh: 0,
+    };
+    let mut found = Vec::new();
+    let mut take = |rule: &Arc<Rule>| found.push(rule.signature.sid);
+    let mut matches = FlowMatches::default();
+    engine.inspect(
+        &inspection,
+        &mut matches,
+        &mut Scratch::default(),
+        &mut take,
+    );
+    found
+}
+
+#[test]
+fn modifiers_say_where_a_content_lies() {
+    let cases: [(&str, &[u8], bool); 22] = [
+        ("content:\"abc\";", b"xxabcxx", true),
+        ("content:\"abc\";", b"xxABCxx", false),
+        ("content:\"aBc\"; nocase;", b"xxAbCxx", true),
+        ("content:\"abc\"; offset:2;", b"xxabc", true),
+        ("content:\"abc\"; offset:3;", b"xxabc", false),
+        ("content:\"abc\"; depth:5;", b"xxabc", true),
+        ("content:\"abc\"; depth:4;", b"xxabc", false),
+        ("content:\"abc\"; offset:1; depth:4;", b"xxabc", true),
+        ("content:\"abc\"; startswith;", b"abcx", true),
+        ("content:\"abc\"; startswith;", b"xabc", false),
+        ("content:\"abc\"; endswith;", b"xxabc", true),
+        ("content:\"abc\"; endswith;", b"abcx", false),
+        ("content:\"a\"; content:\"b\"; distance:2;", b"axxb", true),
+        ("content:\"a\"; content:\"b\"; distance:2;", b"axb", false),
+        ("content:\"a\"; content:\"b\"; within:2;", b"axb", true),
+        ("content:\"a\"; content:\"b\"; within:2;", b"axxb", false),
+        (
+            "content:\"a\"; content:\"b\"; distance:1; within:1;",
+            b"axb",
+            true,
+        ),
+        (
+            "content:\"bc\"; content:\"a\"; distance:-3; within:1;",
+            b"abc",
+            true,
+        ),
+        // The first occurrence is not the one that the rest follows.
+        ("content:\"a\"; content:\"b\"; within:1;", b"a-a-ab", true),
+        (
+            "content:\"a\"; content:\"b\"; distance:1; within:1; content:\"c\"; within:1;",
+            b"axb-axbc",
+            true,
+        ),
+        (
+            "content:\"user\"; content:!\"pass\"; distance:0;",
+            b"pass user",
+            true,
+        ),
+        (
+            "content:\"user\"; content:!\"pass\"; distance:0;",
+            b"user pass",
+            false,
+        ),
+    ];
+    for (options, data, expected) in cases {
+        assert_eq!(
+            !stream(&tcp(options), &[data]).is_empty(),
+            expected,
+            "{options} on {data:?}"
+        );
+    }
+}
+
+#[test]
+fn offsets_count_from_the_start_of_the_stream() {
+    let engine = tcp("content:\"abc\"; offset:100; depth:10;");
+    let headers = tcp_headers(0x18, 3);
+    let mut found = 0;
+    for (data_start, expected) in [(0, 0), (102, 1), (200, 1)] {
+        let inspection = Inspection {
+            headers: &headers,
+            flow: ESTABLISHED,
+            unit: Unit::Stream,
+            data: b"abc",
+            data_start,
+            fresh: 0,
+        };
+        let mut take = |_: &Arc<Rule>| found += 1;
+        engine.inspect(
+            &inspection,
+            &mut FlowMatches::default(),
+            &mut Scratch::default(),
+            &mut take,
+        );
+        assert_eq!(found, expected, "window at {data_start}");
+    }
+}
+
+#[test]
+fn a_stream_rule_fires_once_and_a_counting_one_for_each_occurrence() {
+    let engine = engine(
+        "alert tcp any any -> any any (content:\"bad\"; sid:1;)\n\
+         alert tcp any any -> any any (content:\"bad\"; threshold:type threshold, track by_src, count 2, seconds 60; sid:2;)",
+    );
+    assert_eq!(
+        stream(&engine, &[b"bad ", b"nothing ", b"bad ", b"."]),
+        [1, 2, 2]
+    );
+}
+
+#[test]
+fn header_flow_and_fields_decide() {
+    let rules = engine(
+        "alert tcp any any -> any 80 (flags:S,CE; flow:stateless; sid:1;)\n\
+         alert tcp any any -> any any (content:\"x\"; dsize:>2; sid:2;)\n\
+         alert tcp any any -> any any (flags:A; flow:to_client; sid:3;)\n\
+         alert tcp any any -> any 81 (flags:S; sid:4;)\n\
+         alert udp any any -> 172.18.0.3 53 (content:\"x\"; sid:5;)\n\
+         alert udp 172.18.0.3 any <> any any (content:\"x\"; sid:6;)\n\
+         alert icmp any any -> any any (itype:8; icode:0; sid:7;)\n\
+         alert ip any any -> any any (content:\"xyz\"; sid:8;)\n\
+         alert tcp any any -> any any (flags:A; flow:established; sid:9;)",
+    );
+    let fresh = FlowView {
+        to_server: true,
+        established: false,
+    };
+    assert_eq!(packet(&rules, &tcp_headers(0x02, 0), fresh, b""), [1]);
+    assert_eq!(
+        packet(&rules, &tcp_headers(0x18, 3), ESTABLISHED, b"xyz"),
+        [2, 8]
+    );
+    assert_eq!(packet(&rules, &tcp_headers(0x10, 0), ESTABLISHED, b""), [9]);
+    let back = FlowView {
+        to_server: false,
+        established: true,
+    };
+    assert_eq!(packet(&rules, &tcp_headers(0x10, 0), back, b""), [3, 9]);
+    let udp = Transport::Udp {
+        source_port: 40_000,
+        destination_port: 53,
+    };
+    assert_eq!(packet(&rules, &headers(17, udp, 1), fresh, b"x"), [5, 6]);
+    let echo = Transport::Icmp {
+        kind: 8,
+        code: 0,
+        identifier: 1,
+        sequence: 1,
+    };
+    assert_eq!(packet(&rules, &headers(1, echo, 0), fresh, b""), [7]);
+}
+
+#[test]
+fn a_pass_rule_silences() {
+    let rules = engine(
+        "alert tcp any any -> any any (content:\"bad\"; sid:1;)\n\
+         pass tcp any any -> any any (content:\"known\"; sid:2;)",
+    );
+    assert_eq!(stream(&rules, &[b"bad"]), [1]);
+    assert_eq!(stream(&rules, &[b"known bad"]), []);
+}
+
+#[test]
+fn hostile_data_cannot_make_matching_endless() {
+    let mut options = String::new();
+    for _ in 0..20 {
+        options.push_str("content:\"a\"; content:\"a\"; distance:0; ");
+    }
+    options.push_str("content:\"b\"; distance:0;");
+    let engine = tcp(&options);
+    let data = vec![b'a'; 16_384];
+    let headers = tcp_headers(0x18, data.len());
+    let mut scratch = Scratch::default();
+    let mut data_with_end = data.clone();
+    data_with_end[16_000] = b'b';
+    let inspection = Inspection {
+        headers: &headers,
+        flow: ESTABLISHED,
+        unit: Unit::Stream,
+        data: &data_with_end[..],
+        data_start: 0,
+        fresh: 0,
+    };
+    engine.inspect(
+        &inspection,
+        &mut FlowMatches::default(),
+        &mut scratch,
+        &mut |_| (),
+    );
+    let reversed = tcp(
+        "content:\"b\"; content:\"a\"; distance:0; content:\"c\"; distance:0; content:\"b\"; distance:0;",
+    );
+    let mut bad = vec![b'b'; 8_192];
+    bad.extend(vec![b'a'; 8_192]);
+    bad.push(b'c');
+    let inspection = Inspection {
+        data: &bad,
+        ..inspection
+    };
+    reversed.inspect(
+        &inspection,
+        &mut FlowMatches::default(),
+        &mut scratch,
+        &mut |_| (),
+    );
+    assert_eq!(
+        scratch.steps_exceeded, 1,
+        "the search is given up and counted"
+    );
+}
+
+#[test]
+fn half_found_rules_are_bounded() {
+    let rules: String = (0..200)
+        .map(|n| {
+            format!(
+                "alert tcp any any -> any any (content:\"needle\"; content:\"{n:03}\"; sid:{};)\n",
+                n + 1
+            )
+        })
+        .collect();
+    let engine = engine(&rules);
+    let mut scratch = Scratch::default();
+    let mut matches = FlowMatches::default();
+    let headers = tcp_headers(0x18, 6);
+    let inspection = Inspection {
+        headers: &headers,
+        flow: ESTABLISHED,
+        unit: Unit::Stream,
+        data: b"needle",
+        data_start: 0,
+        fresh: 0,
+    };
+    engine.inspect(&inspection, &mut matches, &mut scratch, &mut |_| ());
+    assert_eq!(matches.pending.len(), MAX_PENDING);
+    assert_eq!(scratch.pending_dropped, 200 - MAX_PENDING as u64);
+}
+
+#[test]
+fn thresholds_count_as_suricata_does() {
+    let rule = |kind: &str| {
+        let options = format!("threshold:type {kind}, track by_src, count 3, seconds 10;");
+        Arc::clone(&tcp(&options).rules()[0])
+    };
+    let a = IpAddr::from([10, 0, 0, 1]);
+    let b = IpAddr::from([10, 0, 0, 2]);
+    let admitted = |kind: &str| {
+        let rule = rule(kind);
+        let mut thresholds = Thresholds::default();
+        let admit =
+            |seconds: u64| thresholds.admit(&rule, a, b, Timestamp(seconds * 1_000_000_000));
+        [0, 1, 2, 3, 4, 5, 12, 13].map(admit)
+    };
+    assert_eq!(
+        admitted("limit"),
+        [true, true, true, false, false, false, true, true]
+    );
+    assert_eq!(
+        admitted("threshold"),
+        [false, false, true, false, false, true, false, false]
+    );
+    assert_eq!(
+        admitted("both"),
+        [false, false, true, false, false, false, false, false]
+    );
+    let rule = rule("both");
+    let mut thresholds = Thresholds::default();
+    for source in 0..70_000_u32 {
+        thresholds.admit(&rule, IpAddr::from(source.to_be_bytes()), b, Timestamp(1));
+    }
+    assert_eq!(
+        thresholds.evicted, 65_536,
+        "bounded, and what was given up is counted"
+    );
+}
+
+proptest! {
+    /// However a stream is cut, the same rules match.
+    #[test]
+    fn pieces_match_as_the_whole(
+        data in prop::collection::vec(prop::sample::select(b"abcAB-".to_vec()), 0..60),
+        cuts in prop::collection::vec(0_usize..60, 0..8),
+    ) {
+        let engine = engine(
+            "alert tcp any any -> any any (content:\"ab\"; sid:1;)\n\
+             alert tcp any any -> any any (content:\"abc\"; nocase; content:\"b\"; distance:1; within:4; sid:2;)\n\
+             alert tcp any any -> any any (content:\"a\"; depth:3; content:\"cc\"; sid:3;)\n\
+             alert tcp any any -> any any (content:\"b-\"; fast_pattern; content:\"aa\"; content:\"c\"; within:2; sid:4;)\n\
+             alert tcp any any -> any any (content:\"bb\"; offset:5; content:\"a\"; distance:-4; within:2; sid:5;)",
+        );
+        let mut cuts: Vec<usize> = cuts.into_iter().filter(|cut| *cut < data.len()).collect();
+        cuts.sort_unstable();
+        cuts.dedup();
+        let mut pieces = Vec::new();
+        let mut start = 0;
+        for cut in cuts.into_iter().chain([data.len()]) {
+            pieces.push(&data[start..cut]);
+            start = cut;
+        }
+        prop_assert_eq!(stream(&engine, &pieces), stream(&engine, &[&data]));
+    }
+}

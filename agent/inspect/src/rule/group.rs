@@ -1,0 +1,180 @@
+//! Lists with ranges, nesting and negation: the same for addresses and ports.
+
+use super::{diagnostic::Fault, source::Span};
+
+/// Deepest nesting of lists and variables.
+const MAX_DEPTH: usize = 16;
+/// Most members of one list, nested ones included.
+const MAX_MEMBERS: usize = 10_000;
+
+/// A set of values. Empty `include` means any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group<T> {
+    include: Vec<Member<T>>,
+    exclude: Vec<Member<T>>,
+}
+
+impl<T> Default for Group<T> {
+    fn default() -> Self {
+        Self {
+            include: Vec::new(),
+            exclude: Vec::new(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Member<T> {
+    /// Both ends included.
+    Range(T, T),
+    List(Group<T>),
+}
+
+impl<T: Ord + Copy> Group<T> {
+    /// Whether `value` is in the set.
+    #[must_use]
+    pub fn contains(&self, value: T) -> bool {
+        let any = |members: &[Member<T>]| members.iter().any(|member| member.contains(value));
+        (self.include.is_empty() || any(&self.include)) && !any(&self.exclude)
+    }
+
+    /// Whether every value is in the set.
+    #[must_use]
+    pub const fn is_any(&self) -> bool {
+        self.include.is_empty() && self.exclude.is_empty()
+    }
+}
+
+impl<T: Ord + Copy> Member<T> {
+    fn contains(&self, value: T) -> bool {
+        match self {
+            Self::Range(low, high) => (*low..=*high).contains(&value),
+            Self::List(group) => group.contains(value),
+        }
+    }
+}
+
+/// What differs between addresses and ports.
+pub(super) struct Grammar<'a, T> {
+    /// One value or range.
+    pub(super) atom: fn(Span<'_>) -> Result<(T, T), Fault>,
+    /// The text of a variable.
+    pub(super) variable: &'a dyn Fn(&str) -> Option<&'a str>,
+}
+
+impl<T: Ord + Copy> Grammar<'_, T> {
+    /// Parses a group.
+    pub(super) fn parse(&self, span: Span<'_>) -> Result<Group<T>, Fault> {
+        let mut group = Group::default();
+        let mut members = 0;
+        self.member(span.trim(), span.at, &mut group, 0, &mut members)?;
+        Ok(group)
+    }
+
+    /// Adds what `span` says to `group`. `at` is the place to complain about: inside a variable, where
+    /// the variable is used.
+    fn member(
+        &self,
+        span: Span<'_>,
+        at: usize,
+        group: &mut Group<T>,
+        depth: usize,
+        members: &mut usize,
+    ) -> Result<(), Fault> {
+        *members += 1;
+        if depth > MAX_DEPTH || *members > MAX_MEMBERS {
+            return Err(Fault::new(at, "list too deep or too long").hint(format!(
+                "at most {MAX_DEPTH} levels and {MAX_MEMBERS} members"
+            )));
+        }
+        let (negated, span) = match span.text.strip_prefix('!') {
+            Some(_) => (true, span.slice(1, span.text.len()).trim()),
+            None => (false, span),
+        };
+        if span.text.is_empty() {
+            return Err(Fault::new(at, "empty list member"));
+        }
+        if span.text.starts_with('!') {
+            return Err(Fault::new(at, "doubly negated list member"));
+        }
+        if span.text.eq_ignore_ascii_case("any") {
+            if negated {
+                return Err(Fault::new(at, "`!any` matches nothing"));
+            }
+            group.include.push(Member::List(Group::default()));
+            return Ok(());
+        }
+        let mut member = if span.text.starts_with('[') {
+            Member::List(self.list(span, at, depth, members)?)
+        } else if let Some(name) = span.text.strip_prefix('$') {
+            let value = (self.variable)(name).ok_or_else(|| {
+                Fault::new(at, format!("unknown variable `${name}`"))
+                    .hint("define it in the configuration under rules.variables")
+            })?;
+            let mut inner = Group::default();
+            self.member(
+                Span::new(value, at).trim(),
+                at,
+                &mut inner,
+                depth + 1,
+                members,
+            )?;
+            Member::List(inner)
+        } else {
+            let (low, high) = (self.atom)(span).map_err(|fault| Fault { at, ..fault })?;
+            Member::Range(low, high)
+        };
+        if let (false, Member::List(inner)) = (negated, &mut member)
+            && inner.include.is_empty()
+        {
+            // `$NOT_WEB` in a list takes away from the list, it does not add everything else.
+            group.exclude.append(&mut inner.exclude);
+        } else if negated {
+            group.exclude.push(member);
+        } else {
+            group.include.push(member);
+        }
+        Ok(())
+    }
+
+    fn list(
+        &self,
+        span: Span<'_>,
+        at: usize,
+        depth: usize,
+        members: &mut usize,
+    ) -> Result<Group<T>, Fault> {
+        let inside = span
+            .text
+            .strip_prefix('[')
+            .and_then(|text| text.strip_suffix(']'))
+            .ok_or_else(|| Fault::new(at, "list without closing `]`"))?;
+        // Inside a variable all places are the variable's.
+        let literal = span.at != at || depth == 0;
+        let mut group = Group::default();
+        let mut start = 0;
+        let mut level = 0_usize;
+        for (position, byte) in inside.bytes().chain([b',']).enumerate() {
+            match byte {
+                b'[' => level += 1,
+                b']' => {
+                    level = level
+                        .checked_sub(1)
+                        .ok_or_else(|| Fault::new(at, "`]` without `[` in a list"))?;
+                }
+                b',' if level == 0 => {
+                    let text = inside.get(start..position).unwrap_or_default();
+                    let member = Span::new(text, span.at + 1 + start).trim();
+                    let place = if literal { member.at } else { at };
+                    self.member(member, place, &mut group, depth + 1, members)?;
+                    start = position + 1;
+                }
+                _ => {}
+            }
+        }
+        if level != 0 {
+            return Err(Fault::new(at, "`[` without `]` in a list"));
+        }
+        Ok(group)
+    }
+}
