@@ -60,7 +60,7 @@ fn install(built: &Path, object: &Path) -> Result<()> {
 }
 
 /// A compiler with the source of its own `core`.
-enum Toolchain {
+pub(crate) enum Toolchain {
     /// A rustup nightly with the component `rust-src`.
     Nightly,
     /// Debian's `rustc-web` with `rust-web-src`, or another compiler at `/usr/bin/rustc` with its source.
@@ -68,7 +68,8 @@ enum Toolchain {
 }
 
 impl Toolchain {
-    fn detect() -> Result<Self> {
+    /// The one to use.
+    pub(crate) fn detect() -> Result<Self> {
         if has_source(Command::new("rustc").args(["+nightly", "--print", "sysroot"])) {
             return Ok(Self::Nightly);
         }

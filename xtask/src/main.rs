@@ -1,17 +1,67 @@
 //! Hydrophone's build, test and demo tasks.
 
 mod build_ebpf;
+mod command;
+mod run;
+mod setup;
+mod test;
 
-use std::path::Path;
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
 
-fn main() -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .context("no workspace root")?;
-    match std::env::args().nth(1).as_deref() {
-        Some("build-ebpf") => build_ebpf::build_ebpf(root).map(drop),
-        _ => bail!("usage: cargo xtask build-ebpf"),
-    }
+use crate::setup::Group;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install, or explain, everything that building and testing needs
+    Setup {
+        /// Only what this task needs
+        #[arg(value_enum, default_value_t = Group::Test)]
+        group: Group,
+    },
+    /// Build the kernel programs
+    BuildEbpf,
+    /// Build the agent and watch this host's containers
+    Run {
+        /// Arguments of `hydrophone run`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Check and test all of it; the last line sums up
+    Test {
+        /// Leave out what needs root: end-to-end tests and kernel fixtures
+        #[arg(long)]
+        unit: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = root().and_then(|root| match Cli::parse().task {
+        Task::Setup { group } => setup::setup(&root, group).map(|_| ExitCode::SUCCESS),
+        Task::BuildEbpf => build_ebpf::build_ebpf(&root).map(|_| ExitCode::SUCCESS),
+        Task::Run { arguments } => run::run(&root, &arguments),
+        Task::Test { unit } => Ok(test::test(&root, unit)),
+    });
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// The workspace that this task was built in.
+fn root() -> Result<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    Ok(root.context("no workspace root")?.to_owned())
 }
