@@ -68,6 +68,8 @@ impl Inspector {
             flows: self.table.len() as u64,
             stream_memory: self.stream_memory as u64,
             fragments: self.fragments.stats(),
+            steps_exceeded: self.scratch.steps_exceeded,
+            pending_dropped: self.scratch.pending_dropped,
             ..self.stats
         }
     }
@@ -76,7 +78,6 @@ impl Inspector {
     /// matched in part is forgotten.
     pub fn replace_engine(&mut self, engine: Arc<Engine>) {
         self.engine = engine;
-        self.scratch = Scratch::default();
         self.table.for_each(|flow| {
             flow.client.matches = Default::default();
             flow.server.matches = Default::default();
@@ -114,6 +115,11 @@ impl Inspector {
         self.now = self.now.max(now);
         self.expire(usize::MAX, sink);
         self.fragments.expire(self.now);
+    }
+
+    /// Concludes everything: no packet will follow.
+    pub fn finish(&mut self, sink: &mut impl SignalSink) {
+        self.tick(Timestamp(u64::MAX), sink);
     }
 
     fn reassembled(

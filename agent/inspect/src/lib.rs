@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 pub mod anomaly;
+mod behavior;
+pub mod correlate;
 pub mod decode;
 pub mod engine;
 pub mod finding;
@@ -17,6 +19,7 @@ pub mod signal;
 pub mod signature;
 
 pub use anomaly::Anomaly;
+pub use correlate::{BehaviorConfig, BehaviorStats, Correlator};
 pub use finding::{Context, Endpoint, Finding, FindingSink, FlowSummary};
 pub use inspector::{Inspector, InspectorLimits, InspectorStats};
 pub use packet::{Hook, LinkType, Owner, Packet, Process, Timestamp};

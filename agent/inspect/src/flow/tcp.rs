@@ -195,11 +195,14 @@ fn proceed(
             let attempt = attempt.filter(|attempt| attempt.is_odd())?;
             Some((attempt, Outcome::Sent))
         }
-        Phase::SynReceived
-            if direction == Direction::ToServer && segment.flags.any(TcpFlags::ACK) =>
-        {
-            let server = &flow.server.tcp;
-            if server.start != Some(segment.acknowledgement) && segment.payload_length == 0 {
+        // The answer was not seen.
+        Phase::SynSent if direction == Direction::ToServer => {
+            flow.phase = Phase::MidStream;
+            None
+        }
+        Phase::SynReceived => {
+            let expected = flow.server.tcp.start == Some(segment.acknowledgement);
+            if segment.payload_length == 0 && (direction == Direction::ToClient || !expected) {
                 return None;
             }
             flow.phase = Phase::Established;

@@ -145,9 +145,7 @@ impl<S: SignalSink> Evaluation<'_, S> {
                 self.inspect(flow, direction, &inspection(data, start, fresh));
             }
             Event::Aside { data, start } => {
-                let kept = core::mem::take(&mut flow.sides_mut(direction).0.matches);
                 self.inspect(flow, direction, &inspection(data, start, 0));
-                flow.sides_mut(direction).0.matches = kept;
             }
             Event::Anomaly(anomaly) => self.anomaly(flow, direction, anomaly, &[]),
         }

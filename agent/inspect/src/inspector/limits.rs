@@ -97,6 +97,10 @@ pub struct InspectorStats {
     pub inspections: u64,
     /// Rules that matched.
     pub matches: u64,
+    /// See [`crate::engine::Scratch::steps_exceeded`].
+    pub steps_exceeded: u64,
+    /// See [`crate::engine::Scratch::pending_dropped`].
+    pub pending_dropped: u64,
     /// TCP reassembly.
     pub streams: StreamStats,
     /// IP defragmentation.
