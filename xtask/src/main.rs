@@ -2,6 +2,7 @@
 
 mod build_ebpf;
 mod command;
+mod image;
 mod run;
 mod setup;
 mod test;
@@ -45,6 +46,15 @@ enum Task {
         #[arg(long)]
         unit: bool,
     },
+    /// Make an OCI image from scratch: the agent and the libraries that it needs
+    Image {
+        /// An agent that is built already; without it, one is built for release
+        #[arg(long, value_name = "FILE")]
+        binary: Option<PathBuf>,
+        /// The archive to write; target/image/hydrophone.tar by default
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -52,6 +62,9 @@ fn main() -> ExitCode {
         Task::Setup { group } => setup::setup(&root, group).map(|_| ExitCode::SUCCESS),
         Task::BuildEbpf => build_ebpf::build_ebpf(&root).map(|_| ExitCode::SUCCESS),
         Task::Run { arguments } => run::run(&root, &arguments),
+        Task::Image { binary, output } => {
+            image::image(&root, binary, output).map(|()| ExitCode::SUCCESS)
+        }
         Task::Test { unit } => Ok(test::test(&root, unit)),
     });
     outcome.unwrap_or_else(|error| {
