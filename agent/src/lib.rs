@@ -7,6 +7,7 @@ pub mod alert;
 pub mod census;
 pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod intake;
 pub mod probe;
 pub mod telemetry;

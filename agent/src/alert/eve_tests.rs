@@ -157,6 +157,7 @@ fn the_stats_event_shows_the_accounting() {
         lost: [("ring_full", 10)].into(),
     };
     let stats = Stats {
+        sensor: [("links_hooked", 2)].into(),
         uptime: 61,
         hooks: [(Hook::LinkIngress.name(), packets)].into(),
         inspect: [("flows", 3)].into(),
@@ -182,7 +183,7 @@ fn the_stats_event_shows_the_accounting() {
     let expected = concat!(
         r#"{"timestamp":"2026-11-23T20:23:10.123456+0000","event_type":"stats","stats":{"uptime":61,"#,
         r#""hooks":{"link_ingress":{"seen":100,"inspected":60,"counted":{"budget":30},"#,
-        r#""lost":{"ring_full":10},"unaccounted":0}},"inspect":{"flows":3},"census":{"containers":2},"#,
+        r#""lost":{"ring_full":10},"unaccounted":0}},"inspect":{"flows":3},"sensor":{"links_hooked":2},"census":{"containers":2},"#,
         r#""alert":{"findings":5,"emitted":3,"suppressed":1,"held":1,"storm_evicted":0,"queue_lost":0},"#,
         r#""sinks":{"stdout":{"written":3,"lost":0}}}}"#,
     );

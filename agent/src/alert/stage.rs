@@ -55,6 +55,7 @@ impl<R: Resolve> AlertStage<R> {
             hooks: upstream.hooks,
             inspect: upstream.inspect,
             census: upstream.census,
+            sensor: upstream.sensor,
             alert: AlertFigures {
                 queue_lost,
                 ..self.storm.figures()

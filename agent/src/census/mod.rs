@@ -144,6 +144,23 @@ impl Census {
         runtimes
     }
 
+    /// Whether every runtime that is configured has been asked, and what it said is in the snapshot.
+    #[must_use]
+    pub fn is_informed(&self) -> bool {
+        let asked = self.runtimes.lock().unwrap_or_else(PoisonError::into_inner);
+        let answering = asked.values().filter(|state| state.is_ok()).count();
+        let all = self
+            .config
+            .docker_sockets
+            .iter()
+            .all(|socket| asked.contains_key(socket));
+        drop(asked);
+        let nameless = |container: &Arc<Container>| {
+            container.gone_since.is_none() && container.unknown.is_some()
+        };
+        all && (answering == 0 || !self.snapshot.load().containers().iter().any(nameless))
+    }
+
     /// Figures about the census itself.
     #[must_use]
     pub fn figures(&self) -> CensusFigures {

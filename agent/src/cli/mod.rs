@@ -5,6 +5,7 @@ mod containers;
 pub mod doctor;
 mod exit;
 mod options;
+mod run;
 
 use std::process::ExitCode;
 
@@ -36,6 +37,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Watch this host: record what containers say to each other, and alert.
+    Run(run::RunArgs),
     /// Show which containers this host runs, with their links, cgroup ids and addresses.
     Containers(containers::ContainersArgs),
     /// Check what Hydrophone needs, and say what it can and cannot see on this host.
@@ -48,6 +51,7 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Run(args) => run::execute(&args),
         Command::Containers(args) => containers::execute(&args),
         Command::Doctor(args) => doctor::execute(&args),
         Command::Completions(args) => completions::execute(&args),

@@ -2,9 +2,9 @@
 
 use std::thread;
 
-use hydrophone_inspect::{InspectorLimits, flow::StreamLimits};
+use hydrophone_inspect::{BehaviorConfig, InspectorLimits, flow::StreamLimits};
 
-use super::{Census, Config, Sensor};
+use super::{Behavior, Census, Config, Sensor};
 use crate::{
     census::CensusConfig,
     probe::{AttachMode, LoadOptions, ObjectSource},
@@ -49,6 +49,19 @@ impl From<&Census> for CensusConfig {
             docker_sockets: census.docker_sockets.clone(),
             retention: census.retention.0,
             patience: census.patience.0,
+        }
+    }
+}
+
+impl From<&Behavior> for BehaviorConfig {
+    fn from(behavior: &Behavior) -> Self {
+        Self {
+            window: behavior.scan_window.nanoseconds(),
+            scan_ports: behavior.scan_ports,
+            sweep_hosts: behavior.sweep_hosts,
+            flood_unfinished: behavior.flood_syns.into(),
+            flood_window: behavior.flood_window.nanoseconds(),
+            ..Self::default()
         }
     }
 }

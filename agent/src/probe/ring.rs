@@ -33,6 +33,27 @@ impl Shutdown {
         })
     }
 
+    /// Blocks until `source` can be read, `timeout` has passed, or this was triggered.
+    ///
+    /// # Errors
+    /// When `poll` fails.
+    pub fn wait(&self, source: &impl AsFd, timeout: Duration) -> Result<Wake, ProbeError> {
+        let mut fds = [
+            PollFd::new(source, PollFlags::IN),
+            PollFd::new(&self.event, PollFlags::IN),
+        ];
+        let timeout = Timespec {
+            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(timeout.subsec_nanos()),
+        };
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(0) | Err(Errno::INTR) => Ok(Wake::TimedOut),
+            Ok(_) if !fds[1].revents().is_empty() => Ok(Wake::Shutdown),
+            Ok(_) => Ok(Wake::Ready),
+            Err(source) => Err(ProbeError::io("poll", source)),
+        }
+    }
+
     /// Wakes all readers, now and from now on.
     pub fn trigger(&self) {
         // Fails only when the counter is about to overflow, that is when it was triggered before.
@@ -40,7 +61,7 @@ impl Shutdown {
     }
 }
 
-/// Why [`RingReader::wait`] returned.
+/// Why a wait returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wake {
     /// There may be records.
@@ -67,20 +88,7 @@ impl RingReader {
     /// # Errors
     /// When `poll` fails.
     pub fn wait(&self, timeout: Duration) -> Result<Wake, ProbeError> {
-        let mut fds = [
-            PollFd::from_borrowed_fd(self.ring.as_fd(), PollFlags::IN),
-            PollFd::new(&self.shutdown.event, PollFlags::IN),
-        ];
-        let timeout = Timespec {
-            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(timeout.subsec_nanos()),
-        };
-        match poll(&mut fds, Some(&timeout)) {
-            Ok(0) | Err(Errno::INTR) => Ok(Wake::TimedOut),
-            Ok(_) if !fds[1].revents().is_empty() => Ok(Wake::Shutdown),
-            Ok(_) => Ok(Wake::Ready),
-            Err(source) => Err(ProbeError::io("waiting for the ring", source)),
-        }
+        self.shutdown.wait(&self.ring, timeout)
     }
 
     /// Hands the next record to `take`; false when there is none.

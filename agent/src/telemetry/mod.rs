@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hydrophone_common::counter::{Counter, Hook, Outcome};
-use hydrophone_inspect::{Anomaly, InspectorStats};
+use hydrophone_inspect::{Anomaly, BehaviorStats, InspectorStats};
 use serde::Serialize;
 
 use crate::{census::CensusFigures, probe::HookCounters};
@@ -68,6 +68,35 @@ impl From<CensusFigures> for Figures {
         ]
         .into()
     }
+}
+
+/// What the behaviours did and gave up.
+#[must_use]
+pub fn behavior(stats: &BehaviorStats) -> Figures {
+    // Named one by one, so that a new counter is not forgotten.
+    let BehaviorStats {
+        contacts,
+        actors_evicted,
+        targets_refused,
+        flood_targets_evicted,
+        anomalies_evicted,
+        below_threshold,
+        thresholds_evicted,
+        actors,
+        targets,
+    } = *stats;
+    [
+        ("contacts", contacts),
+        ("actors_evicted", actors_evicted),
+        ("targets_refused", targets_refused),
+        ("flood_targets_evicted", flood_targets_evicted),
+        ("anomalies_evicted", anomalies_evicted),
+        ("below_threshold", below_threshold),
+        ("thresholds_evicted", thresholds_evicted),
+        ("actors", actors),
+        ("targets", targets),
+    ]
+    .into()
 }
 
 /// The kernel's account, by hook name.
@@ -152,6 +181,8 @@ pub struct Upstream {
     pub inspect: Figures,
     /// Who is who.
     pub census: Figures,
+    /// Links and hooks.
+    pub sensor: Figures,
 }
 
 /// Counters of the alert stage. `findings = emitted + suppressed + held` at any time.
@@ -189,6 +220,8 @@ pub struct Stats {
     pub hooks: BTreeMap<&'static str, Accounting>,
     /// Inspection threads.
     pub inspect: Figures,
+    /// Links and hooks.
+    pub sensor: Figures,
     /// Census.
     pub census: Figures,
     /// Alert stage.

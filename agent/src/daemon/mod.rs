@@ -1,0 +1,278 @@
+//! `hydrophone run`: wiring and life cycle. No stage's logic is here.
+//!
+//! Threads: one `inspect-N` for each ring, `correlate`, `alert`, `links` (owns the probe), one for
+//! each sink, and the caller's, which runs the census and waits for signals.
+
+mod correlation;
+mod inspection;
+mod links;
+mod rules;
+
+use std::{
+    io,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use hydrophone_inspect::{InspectorLimits, InspectorStats, engine::Engine};
+use thiserror::Error;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    alert::{self, AlertStage, Overflow, Sink, SinkFormat, escape::Hostile},
+    census::{Census, CensusConfig},
+    config::Config,
+    probe::{Counters, Instance, LoadOptions, Loaded, Probe, ProbeError, Shutdown},
+    telemetry::{self, Upstream},
+};
+
+pub use rules::{Rules, load_rules};
+
+/// How long the start may wait for a runtime to tell what is running already.
+const RUNTIME_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Why the agent could not start or go on.
+#[derive(Debug, Error)]
+pub enum DaemonError {
+    /// The kernel side.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+    /// The rule files cannot be read, or none of their rules is right.
+    #[error("{0}")]
+    Rules(String),
+    /// The operating system.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+fn io_error(what: &'static str) -> impl Fn(io::Error) -> DaemonError {
+    move |source| DaemonError::Io { what, source }
+}
+
+/// Watches this host until it is told to stop.
+///
+/// # Errors
+/// When something that it needs is missing. Nothing is left attached then.
+pub fn run(config: &Config) -> Result<(), DaemonError> {
+    let _instance = Instance::claim()?;
+    let rules = load_rules(&config.rules)?;
+    rules.log();
+    let engine = Arc::new(ArcSwap::from(Arc::clone(&rules.engine)));
+    let census = Census::new(CensusConfig::from(&config.census))
+        .map(Arc::new)
+        .map_err(io_error("cannot look at the containers of this host"))?;
+    let shutdown = Shutdown::new()?;
+    let Loaded {
+        mut probe,
+        rings,
+        counters,
+        budgets,
+    } = Probe::load(&LoadOptions::from(&config.sensor), &shutdown)?;
+    probe.attach_cgroup(&census.cgroups().root().to_string_lossy())?;
+
+    let (queue, signals) = mpsc::sync_channel(correlation::QUEUE);
+    let limits = InspectorLimits::from(config);
+    let mut inspectors = Vec::new();
+    let mut figures = Vec::new();
+    for (index, ring) in rings.into_iter().enumerate() {
+        let shared = Arc::new(inspection::Shared::default());
+        figures.push(Arc::clone(&shared));
+        let stage =
+            inspection::Stage::new(ring, Arc::clone(&engine), limits, queue.clone(), shared);
+        inspectors.push(
+            stage
+                .spawn(index)
+                .map_err(io_error("cannot start an inspection thread"))?,
+        );
+    }
+    drop(queue);
+
+    let links = links::start(probe, &config.sensor, Arc::clone(&census), shutdown.clone())
+        .map_err(io_error("cannot follow the links of this host"))?;
+    let behavior = Arc::new(Mutex::new(telemetry::Figures::new()));
+    let upstream = upstream(
+        counters,
+        figures,
+        Arc::clone(&census),
+        links.figures(),
+        Arc::clone(&behavior),
+    );
+    let sinks = sinks(config).map_err(io_error("cannot open the sinks"))?;
+    let stage = AlertStage::new(&config.alert, Arc::clone(&census), sinks);
+    let (findings, alerts) = alert::spawn(stage, &config.alert, upstream)
+        .map_err(io_error("cannot start the alert thread"))?;
+    let correlator = correlation::start(
+        (&config.behavior).into(),
+        signals,
+        findings,
+        budgets,
+        behavior,
+    )
+    .map_err(io_error("cannot start the correlation thread"))?;
+
+    let served = serve(config, &census, &links, &engine, &alerts);
+
+    // In the order of the data: no new packets, then what is under way, then what it led to.
+    shutdown.trigger();
+    links.join();
+    for inspector in inspectors {
+        let _ended = inspector.join();
+    }
+    let _ended = correlator.join();
+    let _figures = alerts.join();
+    served
+}
+
+/// Runs the census until a signal ends the agent, or nobody reads its output any more.
+fn serve(
+    config: &Config,
+    census: &Arc<Census>,
+    links: &links::Links,
+    engine: &ArcSwap<Engine>,
+    alerts: &alert::AlertThread,
+) -> Result<(), DaemonError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(io_error("cannot start the control runtime"))?;
+    let result = runtime.block_on(async {
+        tokio::spawn(Arc::clone(census).run());
+        let listen = |kind| signal(kind).map_err(io_error("cannot listen for signals"));
+        let mut interrupt = listen(SignalKind::interrupt())?;
+        let mut terminate = listen(SignalKind::terminate())?;
+        let mut hangup = listen(SignalKind::hangup())?;
+        announce(census, links).await;
+        let mut tick = tokio::time::interval(Duration::from_millis(250));
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => return Ok(()),
+                _ = terminate.recv() => return Ok(()),
+                _ = hangup.recv() => reload(config, engine),
+                _ = tick.tick() => if alerts.is_finished() { return Ok(()) },
+            }
+        }
+    });
+    // A runtime that hangs must not hold up the end.
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    result
+}
+
+/// Says whom it watches, once the runtimes have been asked.
+async fn announce(census: &Census, links: &links::Links) {
+    let deadline = Instant::now() + RUNTIME_PATIENCE;
+    while !census.is_informed() && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let snapshot = census.snapshot();
+    let live: Vec<_> = snapshot
+        .containers()
+        .iter()
+        .filter(|c| c.gone_since.is_none())
+        .collect();
+    for container in &live {
+        let name = if container.name.is_empty() {
+            &container.id
+        } else {
+            &container.name
+        };
+        let links: Vec<&str> = container
+            .links
+            .iter()
+            .map(|(_, name)| name.as_str())
+            .collect();
+        eprintln!(
+            "hydrophone:   {} ({}) on {}",
+            Hostile(name),
+            Hostile(&container.image),
+            if links.is_empty() {
+                "no link of its own".to_owned()
+            } else {
+                links.join(", ")
+            },
+        );
+    }
+    eprintln!(
+        "hydrophone: watching {} containers on {} links",
+        live.len(),
+        links.attached()
+    );
+}
+
+/// Reads the rules again. What cannot be read leaves the old ones in place.
+fn reload(config: &Config, engine: &ArcSwap<Engine>) {
+    match load_rules(&config.rules) {
+        Ok(rules) if rules.errors == 0 => {
+            rules.log();
+            engine.store(rules.engine);
+        }
+        Ok(rules) => {
+            rules.log();
+            tracing::error!(
+                errors = rules.errors,
+                "rules not reloaded: the old ones stay in force"
+            );
+        }
+        Err(error) => tracing::error!(%error, "rules not reloaded: the old ones stay in force"),
+    }
+}
+
+fn sinks(config: &Config) -> io::Result<Vec<Sink>> {
+    let mut sinks = Sink::syslog(&config.sinks.syslog)?;
+    if config.sinks.stdout.enabled {
+        let format = SinkFormat::for_stdout(config.alert.format);
+        sinks.push(Sink::stdout(&config.sinks.stdout, format, Overflow::Count)?);
+    }
+    Ok(sinks)
+}
+
+/// Gathers the figures of a `stats` event.
+fn upstream(
+    counters: Counters,
+    inspectors: Vec<Arc<inspection::Shared>>,
+    census: Arc<Census>,
+    links: Arc<links::Figures>,
+    behavior: Arc<Mutex<telemetry::Figures>>,
+) -> impl FnMut() -> Upstream + Send + 'static {
+    move || {
+        let hooks = match counters.read() {
+            Ok(hooks) => telemetry::hooks(&hooks),
+            Err(error) => {
+                tracing::error!(%error, "the account of packets cannot be read");
+                Default::default()
+            }
+        };
+        let threads: Vec<InspectorStats> = inspectors.iter().map(|shared| shared.stats()).collect();
+        let mut inspect = telemetry::inspection(&threads);
+        for shared in &inspectors {
+            shared.add_to(&mut inspect);
+        }
+        inspect.extend(
+            behavior
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .iter(),
+        );
+        Upstream {
+            hooks,
+            inspect,
+            census: census.figures().into(),
+            sensor: links.snapshot(),
+        }
+    }
+}
+
+/// Files that are read again on `SIGHUP`, for the log.
+fn shown(files: &[PathBuf]) -> String {
+    files
+        .iter()
+        .map(|file| file.display().to_string())
+        .collect::<Vec<_>>()
+        .join(", ")
+}

@@ -1,0 +1,98 @@
+//! Rule files to an engine.
+
+use std::{fs, sync::Arc};
+
+use hydrophone_inspect::{
+    engine::Engine,
+    rule::{Diagnostic, RuleSetBuilder, STARTER, STARTER_NAME, Severity, Variables},
+};
+
+use super::{DaemonError, shown};
+use crate::config;
+
+/// Rules that loaded, and what was wrong with the others.
+pub struct Rules {
+    /// Compiled.
+    pub engine: Arc<Engine>,
+    /// What is wrong, with the source line.
+    pub diagnostics: Vec<(Diagnostic, String)>,
+    /// Rules that were left out.
+    pub errors: usize,
+    files: String,
+}
+
+/// Reads the starter set, unless it is not wanted, and the files of the configuration.
+///
+/// # Errors
+/// When a file cannot be read: all of them are named.
+pub fn load_rules(config: &config::Rules) -> Result<Rules, DaemonError> {
+    let mut variables = Variables::default();
+    for (name, value) in &config.variables {
+        variables.set(name, value);
+    }
+    let mut builder = RuleSetBuilder::new(variables);
+    let mut sources = Vec::new();
+    if !config.no_default_rules {
+        sources.push((STARTER_NAME.to_owned(), STARTER.to_owned()));
+    }
+    let mut unreadable = Vec::new();
+    for path in &config.files {
+        match fs::read(path) {
+            // Rules are ASCII but for messages: what is not UTF-8 there is shown as such.
+            Ok(bytes) => sources.push((
+                path.display().to_string(),
+                String::from_utf8_lossy(&bytes).into_owned(),
+            )),
+            Err(error) => {
+                unreadable.push(format!("cannot read rule file {}: {error}", path.display()));
+            }
+        }
+    }
+    if !unreadable.is_empty() {
+        return Err(DaemonError::Rules(unreadable.join("\n")));
+    }
+    for (name, text) in &sources {
+        builder.add_source(name, text);
+    }
+    let (set, diagnostics) = builder.build();
+    let errors = diagnostics
+        .iter()
+        .filter(|d| d.severity == Severity::Error)
+        .count();
+    let diagnostics = diagnostics
+        .into_iter()
+        .map(|diagnostic| {
+            let source = sources.iter().find(|(name, _)| **name == *diagnostic.file);
+            let shown = source.map_or_else(
+                || diagnostic.to_string(),
+                |(_, text)| diagnostic.render(text),
+            );
+            (diagnostic, shown)
+        })
+        .collect();
+    Ok(Rules {
+        engine: Arc::new(Engine::new(&set)),
+        diagnostics,
+        errors,
+        files: shown(&config.files),
+    })
+}
+
+impl Rules {
+    /// Tells what loaded, and each complaint.
+    pub(super) fn log(&self) {
+        for (diagnostic, shown) in &self.diagnostics {
+            match diagnostic.severity {
+                Severity::Error => tracing::error!("rule left out: {shown}"),
+                Severity::Warning => tracing::warn!("{shown}"),
+            }
+        }
+        let rules = self.engine.rules().len();
+        tracing::info!(
+            rules,
+            left_out = self.errors,
+            files = self.files,
+            "rules loaded"
+        );
+    }
+}
