@@ -56,8 +56,13 @@ impl Compiled {
         }
     }
 
-    /// Notes the rules that could match.
-    pub(super) fn candidates(&self, inspection: &Inspection<'_>, scratch: &mut Scratch) {
+    /// Notes the rules that could match. Patterns are searched for where they end after `fresh`.
+    pub(super) fn candidates(
+        &self,
+        inspection: &Inspection<'_>,
+        fresh: usize,
+        scratch: &mut Scratch,
+    ) {
         let kind = match (inspection.unit, inspection.headers.transport) {
             (Unit::Stream, _) => Kind::TcpStream,
             (Unit::Packet, _) if inspection.headers.protocol == TCP => Kind::TcpPacket,
@@ -72,11 +77,9 @@ impl Compiled {
         else {
             return;
         };
-        group
-            .matcher
-            .find(inspection.data, inspection.fresh, |rule| {
-                scratch.candidate(rule);
-            });
+        group.matcher.find(inspection.data, fresh, |rule| {
+            scratch.candidate(rule);
+        });
         for rule in &group.others {
             scratch.candidate(*rule);
         }

@@ -58,6 +58,9 @@ impl Matcher {
             .iter()
             .map(u8::to_ascii_lowercase);
         for found in automaton.find_overlapping_iter_from_iter(bytes) {
+            if start + found.end() <= fresh {
+                continue;
+            }
             let rules = usize::try_from(found.value())
                 .ok()
                 .and_then(|index| self.rules.get(index));

@@ -18,6 +18,7 @@ pub use view::{FlowView, Inspection, Unit};
 
 use crate::{rule::RuleSet, signature::Action};
 use compile::Compiled;
+use verify::Verdict;
 
 /// Rules of one flow direction that were found in part and are tried again when more arrives.
 const MAX_PENDING: usize = 64;
@@ -38,7 +39,8 @@ pub struct Scratch {
     round: u32,
     /// Evaluations that were given up after too many steps.
     pub steps_exceeded: u64,
-    /// Rules that were found in part and could not be remembered.
+    /// Rules that were found in part and for which there was no room: instead of being remembered
+    /// they are found again, by searching the whole window.
     pub pending_dropped: u64,
 }
 
@@ -50,6 +52,10 @@ pub struct FlowMatches {
     done: Vec<u32>,
     /// Rules whose fast pattern was seen while the rest was still to come.
     pending: Vec<u32>,
+    /// There were more of those than are remembered: the next search begins at the window's start.
+    rescan: bool,
+    /// A `pass` rule has matched on the stream: it silences what follows in this direction.
+    passed: bool,
 }
 
 impl Engine {
@@ -73,8 +79,9 @@ impl Engine {
         &self.compiled.rules
     }
 
-    /// Hands every rule that matches to `found`. A matching `pass` rule silences all others for
-    /// this evaluation.
+    /// Hands every rule that matches to `found`. A matching `pass` rule silences all others: for the
+    /// packet, or on a stream for the rest of the direction. A stream rule without a threshold is
+    /// found once in a direction.
     pub fn inspect(
         &self,
         inspection: &Inspection<'_>,
@@ -83,48 +90,59 @@ impl Engine {
         found: &mut dyn FnMut(&Arc<Rule>),
     ) {
         scratch.begin(self.compiled.rules.len());
-        self.compiled.candidates(inspection, scratch);
-        let stream = inspection.unit == Unit::Stream;
-        if stream {
-            let pending = core::mem::take(&mut matches.pending);
-            for rule in &pending {
+        if inspection.unit == Unit::Packet {
+            self.compiled.candidates(inspection, 0, scratch);
+            self.verify(inspection, scratch, None);
+        } else if !matches.passed {
+            let fresh = if matches.rescan { 0 } else { inspection.fresh };
+            self.compiled.candidates(inspection, fresh, scratch);
+            for rule in &matches.pending {
                 scratch.candidate(*rule);
             }
-            matches.pending = pending;
-            matches.pending.clear();
+            self.verify(inspection, scratch, Some(matches));
         }
-        let candidates = core::mem::take(&mut scratch.candidates);
-        for index in &candidates {
-            if stream && matches.done.contains(index) {
-                continue;
-            }
+        let rules = || scratch.matched.iter().filter_map(|index| self.rule(*index));
+        if rules().any(|rule| rule.action == Action::Pass) {
+            matches.passed |= inspection.unit == Unit::Stream;
+        } else {
+            rules().for_each(found);
+        }
+    }
+
+    /// Tries the candidates. `matches` is what is kept of a stream.
+    fn verify(
+        &self,
+        inspection: &Inspection<'_>,
+        scratch: &mut Scratch,
+        mut matches: Option<&mut FlowMatches>,
+    ) {
+        if let Some(matches) = &mut matches {
+            matches.pending.clear();
+            matches.rescan = false;
+        }
+        for index in &scratch.candidates {
             let Some(rule) = self.rule(*index) else {
                 continue;
             };
-            match verify::rule(rule, inspection, &mut scratch.steps_exceeded) {
-                true => scratch.matched.push(*index),
-                false if stream => matches.remember(*index, &mut scratch.pending_dropped),
-                false => {}
+            if matches
+                .as_ref()
+                .is_some_and(|kept| kept.done.contains(index))
+            {
+                continue;
             }
-        }
-        scratch.candidates = candidates;
-        if stream {
-            for index in &scratch.matched {
-                if self
-                    .rule(*index)
-                    .is_some_and(|rule| rule.threshold.is_none())
-                {
+            let verdict = verify::rule(rule, inspection, &mut scratch.steps_exceeded);
+            if verdict == Verdict::Match {
+                scratch.matched.push(*index);
+            }
+            match (&mut matches, verdict) {
+                (Some(matches), Verdict::Match) if rule.threshold.is_none() => {
                     matches.done.push(*index);
                 }
+                (Some(matches), Verdict::NotYet) => {
+                    matches.remember(*index, &mut scratch.pending_dropped);
+                }
+                _ => {}
             }
-        }
-        self.report(scratch, found);
-    }
-
-    fn report(&self, scratch: &Scratch, found: &mut dyn FnMut(&Arc<Rule>)) {
-        let rules = || scratch.matched.iter().filter_map(|index| self.rule(*index));
-        if !rules().any(|rule| rule.action == Action::Pass) {
-            rules().for_each(found);
         }
     }
 
@@ -161,10 +179,11 @@ impl Scratch {
 
 impl FlowMatches {
     fn remember(&mut self, rule: u32, dropped: &mut u64) {
-        if self.pending.len() >= MAX_PENDING {
-            self.pending.remove(0);
+        if self.pending.len() < MAX_PENDING {
+            self.pending.push(rule);
+        } else {
+            self.rescan = true;
             *dropped += 1;
         }
-        self.pending.push(rule);
     }
 }

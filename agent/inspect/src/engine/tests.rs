@@ -241,59 +241,70 @@ fn a_pass_rule_silences() {
     );
     assert_eq!(stream(&rules, &[b"bad"]), [1]);
     assert_eq!(stream(&rules, &[b"known bad"]), []);
+    assert_eq!(stream(&rules, &[b"known ", b"and ", b"bad"]), []);
+}
+
+#[test]
+fn bytes_that_were_counted_are_not_counted_again() {
+    let engine = engine(
+        "alert tcp any any -> any any (content:\"bad\"; threshold:type threshold, track by_src, count 2, seconds 60; sid:1;)\n\
+         alert tcp any any -> any any (content:\"much longer than that\"; sid:2;)",
+    );
+    assert_eq!(stream(&engine, &[b"x bad", b"y", b"z"]), [1]);
+}
+
+/// One evaluation of a stream window.
+fn window<'a>(headers: &'a Headers, data: &'a [u8]) -> Inspection<'a> {
+    Inspection {
+        headers,
+        flow: ESTABLISHED,
+        unit: Unit::Stream,
+        data,
+        data_start: 0,
+        fresh: 0,
+    }
 }
 
 #[test]
 fn hostile_data_cannot_make_matching_endless() {
-    let mut options = String::new();
-    for _ in 0..20 {
-        options.push_str("content:\"a\"; content:\"a\"; distance:0; ");
-    }
-    options.push_str("content:\"b\"; distance:0;");
-    let engine = tcp(&options);
-    let data = vec![b'a'; 16_384];
+    let chain = |link: &str| {
+        let links = format!("content:\"a\"; {link}; ").repeat(20);
+        tcp(&format!("content:\"a\"; {links} content:\"b\"; {link};"))
+    };
+    let mut data = vec![b'a'; 16_384];
+    data[0] = b'b';
     let headers = tcp_headers(0x18, data.len());
-    let mut scratch = Scratch::default();
-    let mut data_with_end = data.clone();
-    data_with_end[16_000] = b'b';
-    let inspection = Inspection {
-        headers: &headers,
-        flow: ESTABLISHED,
-        unit: Unit::Stream,
-        data: &data_with_end[..],
-        data_start: 0,
-        fresh: 0,
+    let exceeded = |engine: &Engine| {
+        let mut scratch = Scratch::default();
+        let mut found = 0;
+        engine.inspect(
+            &window(&headers, &data),
+            &mut FlowMatches::default(),
+            &mut scratch,
+            &mut |_| found += 1,
+        );
+        assert_eq!(found, 0);
+        scratch.steps_exceeded
     };
-    engine.inspect(
-        &inspection,
-        &mut FlowMatches::default(),
-        &mut scratch,
-        &mut |_| (),
-    );
-    let reversed = tcp(
-        "content:\"b\"; content:\"a\"; distance:0; content:\"c\"; distance:0; content:\"b\"; distance:0;",
-    );
-    let mut bad = vec![b'b'; 8_192];
-    bad.extend(vec![b'a'; 8_192]);
-    bad.push(b'c');
-    let inspection = Inspection {
-        data: &bad,
-        ..inspection
-    };
-    reversed.inspect(
-        &inspection,
-        &mut FlowMatches::default(),
-        &mut scratch,
-        &mut |_| (),
+    assert_eq!(
+        exceeded(&chain("distance:0")),
+        0,
+        "what is not there is looked for once"
     );
     assert_eq!(
-        scratch.steps_exceeded, 1,
+        exceeded(&chain("within:50")),
+        1,
         "the search is given up and counted"
     );
+    let negated = tcp(&format!(
+        "{}content:!\"a\"; within:1;",
+        "content:\"a\"; within:50; ".repeat(20)
+    ));
+    assert_eq!(exceeded(&negated), 1, "giving up is no proof of absence");
 }
 
 #[test]
-fn half_found_rules_are_bounded() {
+fn half_found_rules_are_bounded_and_none_is_lost() {
     let rules: String = (0..200)
         .map(|n| {
             format!(
@@ -306,17 +317,34 @@ fn half_found_rules_are_bounded() {
     let mut scratch = Scratch::default();
     let mut matches = FlowMatches::default();
     let headers = tcp_headers(0x18, 6);
-    let inspection = Inspection {
-        headers: &headers,
-        flow: ESTABLISHED,
-        unit: Unit::Stream,
-        data: b"needle",
-        data_start: 0,
-        fresh: 0,
-    };
-    engine.inspect(&inspection, &mut matches, &mut scratch, &mut |_| ());
+    let first = window(&headers, b"needle");
+    engine.inspect(&first, &mut matches, &mut scratch, &mut |_| ());
     assert_eq!(matches.pending.len(), MAX_PENDING);
     assert_eq!(scratch.pending_dropped, 200 - MAX_PENDING as u64);
+    let all: String = (0..200).map(|n| format!("{n:03} ")).collect();
+    let pieces: [&[u8]; 3] = [b"needle", b" and ", all.as_bytes()];
+    assert_eq!(stream(&engine, &pieces).len(), 200);
+}
+
+#[test]
+fn rules_that_can_no_longer_match_are_not_remembered() {
+    let engine = engine(
+        "alert tcp any any -> any 81 (content:\"needle\"; content:\"x\"; sid:1;)\n\
+         alert tcp 10.0.0.1 any -> any any (content:\"needle\"; content:\"x\"; sid:2;)\n\
+         alert tcp any any -> any any (content:\"needle\"; content:\"GET\"; startswith; sid:3;)\n\
+         alert tcp any any -> any any (content:\"needle\"; content:!\"POST\"; startswith; content:\"x\"; sid:4;)\n\
+         alert tcp any any -> any any (content:\"needle\"; content:\"x\"; offset:20; depth:5; sid:5;)",
+    );
+    let mut matches = FlowMatches::default();
+    let headers = tcp_headers(0x18, 6);
+    engine.inspect(
+        &window(&headers, b"POST needle"),
+        &mut matches,
+        &mut Scratch::default(),
+        &mut |_| (),
+    );
+    let sid = |index: &u32| engine.rules()[*index as usize].signature.sid;
+    assert_eq!(matches.pending.iter().map(sid).collect::<Vec<_>>(), [5]);
 }
 
 #[test]
@@ -369,7 +397,8 @@ proptest! {
              alert tcp any any -> any any (content:\"abc\"; nocase; content:\"b\"; distance:1; within:4; sid:2;)\n\
              alert tcp any any -> any any (content:\"a\"; depth:3; content:\"cc\"; sid:3;)\n\
              alert tcp any any -> any any (content:\"b-\"; fast_pattern; content:\"aa\"; content:\"c\"; within:2; sid:4;)\n\
-             alert tcp any any -> any any (content:\"bb\"; offset:5; content:\"a\"; distance:-4; within:2; sid:5;)",
+             alert tcp any any -> any any (content:\"bb\"; offset:5; content:\"a\"; distance:-4; within:2; sid:5;)\n\
+             alert tcp any any -> any any (content:\"c\"; content:\"a\"; distance:1; content:\"-\"; distance:0; content:\"b\"; within:3; sid:6;)",
         );
         let mut cuts: Vec<usize> = cuts.into_iter().filter(|cut| *cut < data.len()).collect();
         cuts.sort_unstable();

@@ -7,14 +7,30 @@ use crate::{
     rule::{Content, Protocol},
 };
 
-/// Positions tried for one rule and evaluation. Rules with many relative contents on hostile data
+/// Bytes compared for one rule and evaluation. Rules with many relative contents on hostile data
 /// would otherwise take exponential time.
-const MAX_STEPS: u32 = 20_000;
+const MAX_WORK: usize = 2 << 20;
+/// What comparing a whole pattern costs, in bytes scanned.
+const COMPARISON: usize = 8;
+
+/// What is known of a rule after an evaluation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It matches.
+    Match,
+    /// It may match when more of the stream has arrived.
+    NotYet,
+    /// Whatever follows in this direction, it does not match.
+    Never,
+}
 
 /// Whether `rule` matches. `exceeded` counts evaluations that were given up.
-pub(super) fn rule(rule: &Rule, inspection: &Inspection<'_>, exceeded: &mut u64) -> bool {
-    if !addressed(rule, inspection) || !in_flow(rule, inspection) || !fields(rule, inspection) {
-        return false;
+pub(super) fn rule(rule: &Rule, inspection: &Inspection<'_>, exceeded: &mut u64) -> Verdict {
+    if !addressed(rule, inspection) || !in_direction(rule, inspection) {
+        return Verdict::Never;
+    }
+    if !established(rule, inspection) || !fields(rule, inspection) {
+        return Verdict::NotYet;
     }
     let fresh = match (inspection.unit, rule.threshold) {
         // A rule that counts its matches must not count one twice.
@@ -24,13 +40,17 @@ pub(super) fn rule(rule: &Rule, inspection: &Inspection<'_>, exceeded: &mut u64)
     let mut search = Search {
         inspection,
         fresh,
-        steps: MAX_STEPS,
+        work: MAX_WORK,
+        exceeded: false,
+        never: false,
     };
-    let found = search.contents(&rule.contents, None, 0);
-    if search.steps == 0 {
-        *exceeded += 1;
+    let outcome = search.contents(&rule.contents, None, 0);
+    *exceeded += u64::from(search.exceeded);
+    match outcome {
+        Outcome::Found => Verdict::Match,
+        _ if search.never => Verdict::Never,
+        _ => Verdict::NotYet,
     }
-    found
 }
 
 fn addressed(rule: &Rule, inspection: &Inspection<'_>) -> bool {
@@ -59,19 +79,20 @@ fn between(rule: &Rule, source: SocketId, destination: SocketId) -> bool {
                 && rule.destination_port.contains(destination.port))
 }
 
-fn in_flow(rule: &Rule, inspection: &Inspection<'_>) -> bool {
-    let flow = inspection.flow;
+fn in_direction(rule: &Rule, inspection: &Inspection<'_>) -> bool {
     rule.flow
         .to_server
-        .is_none_or(|wanted| wanted == flow.to_server)
-        && rule
-            .flow
-            .established
-            .is_none_or(|wanted| wanted == flow.established)
+        .is_none_or(|wanted| wanted == inspection.flow.to_server)
         && rule
             .flow
             .stream
             .is_none_or(|wanted| wanted == (inspection.unit == Unit::Stream))
+}
+
+fn established(rule: &Rule, inspection: &Inspection<'_>) -> bool {
+    rule.flow
+        .established
+        .is_none_or(|wanted| wanted == inspection.flow.established)
 }
 
 fn fields(rule: &Rule, inspection: &Inspection<'_>) -> bool {
@@ -96,41 +117,86 @@ fn fields(rule: &Rule, inspection: &Inspection<'_>) -> bool {
 
 struct Search<'a> {
     inspection: &'a Inspection<'a>,
-    /// Some content must end after this position.
+    /// Some content must end after this position; 0 when it does not matter where.
     fresh: usize,
-    steps: u32,
+    /// Bytes that may still be compared.
+    work: usize,
+    exceeded: bool,
+    /// A content decides against the rule for good.
+    never: bool,
+}
+
+/// How the contents from one on were found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Found,
+    /// Not with the contents before them where they are.
+    Missing,
+    /// Not with the contents before them at any later position either.
+    Hopeless,
 }
 
 impl Search<'_> {
-    /// Whether `contents` are all there. `previous` is where the last one ended, `last` how far any
-    /// has reached.
-    fn contents(&mut self, contents: &[Content], previous: Option<usize>, last: usize) -> bool {
+    /// Looks for `contents`. `previous` is where the last one ended, `last` how far any has reached.
+    fn contents(&mut self, contents: &[Content], previous: Option<usize>, last: usize) -> Outcome {
         let Some((content, rest)) = contents.split_first() else {
-            return last >= self.fresh;
+            return if self.fresh == 0 || last > self.fresh {
+                Outcome::Found
+            } else {
+                Outcome::Missing
+            };
         };
-        let Some((low, high)) = self.room(content, previous) else {
-            // No room: a negated content is absent, a wanted one is missing.
-            return content.negated && self.contents(rest, previous, last);
-        };
-        let data = self.inspection.data;
+        // From a later position on, what is not limited by `within` can only see less.
+        let narrowing = content.within.is_none();
+        let room = self.room(content, previous);
         if content.negated {
-            let absent = self.next(content, data, low, high).is_none();
-            return absent && self.contents(rest, previous, last);
+            let found = room.and_then(|(low, high)| self.next(content, low, high));
+            return match found {
+                None if self.exceeded => Outcome::Hopeless,
+                None => self.contents(rest, previous, last),
+                Some(_) if content.is_relative() => Outcome::Missing,
+                Some(_) => {
+                    self.never |= !content.endswith;
+                    Outcome::Hopeless
+                }
+            };
         }
-        let mut from = low;
-        // Not the first occurrence alone: a later one may be the one that the rest follows.
-        while let Some(start) = self.next(content, data, from, high) {
-            let end = start + content.pattern.len();
-            if self.contents(rest, Some(end), last.max(end)) {
-                return true;
+        let mut anywhere = false;
+        if let Some((low, high)) = room {
+            let mut from = low;
+            // Not the first occurrence alone: a later one may be the one that the rest follows.
+            while let Some(start) = self.next(content, from, high) {
+                anywhere = true;
+                let end = start + content.pattern.len();
+                match self.contents(rest, Some(end), last.max(end)) {
+                    Outcome::Missing => from = start + 1,
+                    decided => return decided,
+                }
             }
-            // Without a relative content behind it, another position changes nothing but `last`.
-            if self.steps == 0 || !relative_follows(rest) && self.fresh == 0 {
-                return false;
-            }
-            from = start + 1;
         }
-        false
+        if !anywhere {
+            self.never |= !self.exceeded && self.in_view(content);
+        }
+        if self.exceeded || narrowing && (!anywhere || self.fresh == 0) {
+            Outcome::Hopeless
+        } else {
+            Outcome::Missing
+        }
+    }
+
+    /// Whether all places in which the content may lie are in the data.
+    fn in_view(&self, content: &Content) -> bool {
+        let inspection = self.inspection;
+        let offset = u64::from(content.offset.unwrap_or(0));
+        let end = inspection
+            .data_start
+            .saturating_add(inspection.data.len() as u64);
+        !content.is_relative()
+            && !content.endswith
+            && offset >= inspection.data_start
+            && content
+                .depth
+                .is_some_and(|depth| offset + u64::from(depth) <= end)
     }
 
     /// First position and end (exclusive) between which the pattern must lie, in `data`.
@@ -160,34 +226,41 @@ impl Search<'_> {
         (low + pattern <= high).then_some((usize::try_from(low).ok()?, usize::try_from(high).ok()?))
     }
 
-    /// First occurrence that lies in `low..high`.
-    fn next(&mut self, content: &Content, data: &[u8], low: usize, high: usize) -> Option<usize> {
-        let room = data.get(low..high)?;
+    /// First occurrence that lies in `low..high`; `None` also when the work is used up.
+    fn next(&mut self, content: &Content, low: usize, high: usize) -> Option<usize> {
+        let room = self.inspection.data.get(low..high)?;
         let pattern = content.pattern.as_slice();
         let first = *pattern.first()?;
-        for (position, window) in room.windows(pattern.len()).enumerate() {
-            // Comparing one byte is as good as free; a whole pattern is a step.
-            let begins = window.first().is_some_and(|byte| {
-                *byte == first || content.nocase && byte.eq_ignore_ascii_case(&first)
-            });
-            if !begins {
-                continue;
-            }
-            self.steps = self.steps.checked_sub(1)?;
+        let begins =
+            |byte: u8| byte == first || content.nocase && byte.eq_ignore_ascii_case(&first);
+        let starts = room.len().checked_sub(pattern.len())? + 1;
+        let mut from = 0;
+        while let Some(skipped) = room
+            .get(from..starts)?
+            .iter()
+            .position(|byte| begins(*byte))
+        {
+            let at = from + skipped;
+            self.spend(skipped + COMPARISON)?;
+            let window = room.get(at..at + pattern.len())?;
             let same = if content.nocase {
                 window.eq_ignore_ascii_case(pattern)
             } else {
                 window == pattern
             };
             if same {
-                return Some(low + position);
+                return Some(low + at);
             }
+            from = at + 1;
         }
+        self.spend(starts - from)?;
         None
     }
-}
 
-/// Whether one of these contents counts from the one before the first of them.
-fn relative_follows(rest: &[Content]) -> bool {
-    rest.iter().any(Content::is_relative)
+    fn spend(&mut self, bytes: usize) -> Option<()> {
+        let left = self.work.checked_sub(bytes);
+        self.exceeded |= left.is_none();
+        self.work = left.unwrap_or(0);
+        left.map(|_| ())
+    }
 }
