@@ -36,8 +36,11 @@ impl Matcher {
             patterns.push((pattern, index));
             rules.push(of);
         }
-        // Fails only for an empty set, an empty pattern or one given twice: the map has neither.
-        let automaton = DoubleArrayAhoCorasick::with_values(patterns).ok();
+        // An automaton without patterns would still walk all data. Otherwise building fails only for
+        // an empty pattern or one given twice: the map has neither.
+        let automaton = (!patterns.is_empty())
+            .then(|| DoubleArrayAhoCorasick::with_values(patterns).ok())
+            .flatten();
         Self {
             automaton,
             rules,
