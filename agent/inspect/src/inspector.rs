@@ -7,7 +7,7 @@ mod transmission;
 
 use std::sync::Arc;
 
-pub use limits::{InspectorLimits, InspectorStats};
+pub use limits::{InspectorLimits, InspectorStats, Timeouts};
 
 use crate::{
     decode::{self, Datagram, Decoded, Headers, Malformed, Network},
@@ -148,6 +148,7 @@ impl Inspector {
             && let Some(flow) = self.table.get_mut(index)
             && transmission::begins_anew(flow, from_low, segment)
         {
+            self.stats.flows_replaced += 1;
             self.close(index, sink);
             index = self.insert(&key, from_low, &datagram.headers);
         }

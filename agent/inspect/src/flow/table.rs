@@ -258,3 +258,6 @@ impl FlowTable {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

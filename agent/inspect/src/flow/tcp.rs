@@ -34,8 +34,8 @@ pub(crate) struct Half {
     pub(crate) acknowledged: Option<u32>,
     /// Behind the greatest window it was offered.
     pub(crate) edge: Option<u32>,
-    /// Window scale that it announced (RFC 7323 section 2).
-    scale: Option<u8>,
+    /// Window scale that its SYN announced, if any (RFC 7323 section 2); once that was seen.
+    scale: Option<Option<u8>>,
     /// The sequence number behind its FIN.
     fin: Option<u32>,
     /// What its first segment was, when it had neither payload nor SYN.
@@ -83,26 +83,31 @@ pub(crate) struct Tracked {
 }
 
 /// Whether the segment begins another connection on the ports of `flow`, so that a new flow is
-/// due. A SYN alone does not end a live connection (RFC 5961 section 4), an answer to it does.
+/// due. Where there is a stream to lose, a SYN alone does not end it (RFC 5961 section 4), nor
+/// after a reset, which may have been forged: only the answer to it does.
 pub(crate) fn begins_anew(
     flow: &mut Flow,
     direction: Direction,
     segment: &SegmentHeader<'_>,
 ) -> bool {
-    let answered = segment.is(TcpFlags::SYN | TcpFlags::ACK);
-    let first_of_its_kind =
-        segment.is(TcpFlags::SYN) || Attempt::of_flags(segment.flags).is_some_and(Attempt::is_odd);
-    if flow.phase == Phase::Closed {
-        return first_of_its_kind;
-    }
-    if !matches!(flow.phase, Phase::Established | Phase::MidStream) {
+    if matches!(
+        flow.phase,
+        Phase::None | Phase::SynSent | Phase::SynReceived
+    ) {
         return false;
     }
-    let (sender, receiver) = flow.sides_mut(direction);
-    if segment.is(TcpFlags::SYN) {
-        sender.tcp.next_start = Some(segment.payload_sequence());
+    let disposable = flow.phase == Phase::Closed && flow.footprint() == 0;
+    let probes = Attempt::of_flags(segment.flags).is_some_and(Attempt::is_odd);
+    if disposable && (probes || segment.is(TcpFlags::SYN)) {
+        return true;
     }
-    answered && receiver.tcp.next_start == Some(segment.acknowledgement)
+    let (sender, receiver) = flow.sides_mut(direction);
+    let start = segment.payload_sequence();
+    if segment.is(TcpFlags::SYN) && sender.tcp.start != Some(start) {
+        sender.tcp.next_start = Some(start);
+    }
+    segment.is(TcpFlags::SYN | TcpFlags::ACK)
+        && receiver.tcp.next_start == Some(segment.acknowledgement)
 }
 
 /// Follows one segment.
@@ -161,7 +166,7 @@ fn synchronize(
     let (sender, receiver) = flow.sides_mut(direction);
     if segment.flags.any(TcpFlags::ACK) {
         sender.tcp.start = Some(segment.payload_sequence());
-        sender.tcp.scale = window_scale(segment.options);
+        sender.tcp.scale = Some(window_scale(segment.options));
         // The server says which SYN it took, should there have been several.
         if receiver.stream.is_none() {
             receiver.tcp.start = Some(segment.acknowledgement);
@@ -177,7 +182,7 @@ fn synchronize(
     if sender.stream.is_none() {
         sender.tcp.start = Some(start);
     }
-    sender.tcp.scale = window_scale(segment.options);
+    sender.tcp.scale = Some(window_scale(segment.options));
     flow.phase = Phase::SynSent;
     (!repeated).then_some((Attempt::Syn, Outcome::Sent))
 }
@@ -261,17 +266,12 @@ fn acknowledge(to: &mut Half, from: &Half, segment: &SegmentHeader<'_>) {
     const MAX_SCALE: u8 = 14;
     let acknowledgement = segment.acknowledgement;
     to.acknowledged = Some(later(to.acknowledged, acknowledgement));
-    let scale = if segment.flags.any(TcpFlags::SYN) {
-        0
-    } else if from.start.is_none() || to.start.is_none() {
-        MAX_SCALE
-    } else {
+    let scale = match (from.scale, to.scale) {
+        _ if segment.flags.any(TcpFlags::SYN) => 0,
         // Scaling is on only if both sides announced it.
-        from.scale
-            .and(to.scale)
-            .and(from.scale)
-            .unwrap_or(0)
-            .min(MAX_SCALE)
+        (Some(None), _) | (_, Some(None)) => 0,
+        (Some(Some(scale)), Some(Some(_))) => scale.min(MAX_SCALE),
+        _ => MAX_SCALE,
     };
     let edge = acknowledgement.wrapping_add(u32::from(segment.window) << scale);
     to.edge = Some(later(to.edge, edge));
@@ -299,5 +299,61 @@ fn window_scale(mut options: &[u8]) -> Option<u8> {
             }
             [_] => return None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_window_scale_is_found_among_options() {
+        assert_eq!(window_scale(&[2, 4, 5, 180, 1, 3, 3, 7]), Some(7));
+        assert_eq!(window_scale(&[0, 3, 3, 7]), None, "behind the end");
+        assert_eq!(window_scale(&[8, 200, 3, 3, 7]), None, "inside another");
+        assert_eq!(
+            window_scale(&[5, 0, 3, 3, 7]),
+            Some(7),
+            "a length of 0 is passed over"
+        );
+        assert_eq!(window_scale(&[3]), None);
+        assert_eq!(window_scale(&[3, 3]), None);
+    }
+
+    #[test]
+    fn the_edge_is_scaled_only_if_both_sides_said_so() {
+        let segment = SegmentHeader {
+            sequence: 0,
+            acknowledgement: 100,
+            flags: TcpFlags(TcpFlags::ACK),
+            window: 10,
+            options: &[],
+            payload_length: 0,
+        };
+        let edge = |from: Option<Option<u8>>, to: Option<Option<u8>>| {
+            let half = |scale| Half {
+                scale,
+                ..Half::default()
+            };
+            let mut receiver = half(to);
+            acknowledge(&mut receiver, &half(from), &segment);
+            receiver.edge
+        };
+        assert_eq!(edge(Some(Some(7)), Some(Some(2))), Some(100 + (10 << 7)));
+        assert_eq!(edge(Some(Some(7)), Some(None)), Some(110));
+        assert_eq!(edge(Some(None), Some(Some(2))), Some(110));
+        assert_eq!(edge(Some(Some(200)), Some(Some(2))), Some(100 + (10 << 14)));
+        assert_eq!(
+            edge(Some(Some(7)), None),
+            Some(100 + (10 << 14)),
+            "not seen"
+        );
+    }
+
+    #[test]
+    fn sequence_numbers_compare_around_the_wrap() {
+        assert_eq!(later(Some(u32::MAX - 5), 10), 10);
+        assert_eq!(later(Some(10), u32::MAX - 5), 10);
+        assert_eq!(later(None, 3), 3);
     }
 }

@@ -89,6 +89,8 @@ pub struct InspectorStats {
     pub flows_expired: u64,
     /// Flows given up because [`InspectorLimits::flows`] was reached.
     pub flows_evicted: u64,
+    /// Flows that ended because another connection began on the same ports.
+    pub flows_replaced: u64,
     /// Flows in the table.
     pub flows: u64,
     /// Bytes that streams hold.

@@ -16,8 +16,10 @@ use std::{net::IpAddr, sync::Arc};
 
 use frames::{ACK, RST, SYN, Tcp, ip};
 use hydrophone_inspect::{
-    Correlator, Finding, Hook, Inspector, InspectorLimits, LinkType, Owner, Packet, Signal,
-    Timestamp, engine::Engine,
+    Correlator, Finding, FlowDirective, Hook, Inspector, InspectorLimits, LinkType, Owner, Packet,
+    Signal, SignalSink, Timestamp,
+    engine::Engine,
+    rule::{RuleSetBuilder, Variables},
 };
 
 pub const MILLISECOND: u64 = 1_000_000;
@@ -43,8 +45,12 @@ impl Default for Pipeline {
 
 impl Pipeline {
     pub fn new(limits: InspectorLimits) -> Self {
+        Self::with_rules("", limits)
+    }
+
+    pub fn with_rules(rules: &str, limits: InspectorLimits) -> Self {
         Self {
-            inspector: Inspector::new(Arc::new(Engine::empty()), limits),
+            inspector: Inspector::new(engine(rules), limits),
             correlator: Correlator::new(hydrophone_inspect::BehaviorConfig::default()),
             signals: Vec::new(),
             findings: Vec::new(),
@@ -110,7 +116,7 @@ impl Pipeline {
         self.packet(&packet);
     }
 
-    fn segment(&mut self, ends: &Ends, from_client: bool, flags: u8, numbers: (u32, u32)) {
+    pub fn segment(&mut self, ends: &Ends, from_client: bool, flags: u8, numbers: (u32, u32)) {
         let (from, to, ports) = if from_client {
             (ends.client, ends.server, ends.ports)
         } else {
@@ -139,6 +145,13 @@ impl Pipeline {
         self.segment(ends, false, SYN | ACK, (5_000, 1_001));
     }
 
+    /// SYN, SYN-ACK, ACK.
+    pub fn handshake(&mut self, ends: &Ends) {
+        self.syn(ends);
+        self.syn_ack(ends);
+        self.segment(ends, true, ACK, (1_001, 5_001));
+    }
+
     /// A SYN and the refusal.
     pub fn refused(&mut self, ends: &Ends) {
         self.syn(ends);
@@ -155,9 +168,7 @@ impl Pipeline {
     /// A whole connection with a request and an answer.
     pub fn exchange(&mut self, ends: &Ends) {
         const FIN_ACK: u8 = ACK | frames::FIN;
-        self.syn(ends);
-        self.syn_ack(ends);
-        self.segment(ends, true, ACK, (1_001, 5_001));
+        self.handshake(ends);
         self.data(ends, b"GET / HTTP/1.1\r\n\r\n", 1_001);
         self.segment(ends, false, ACK, (5_001, 1_019));
         self.segment(ends, true, FIN_ACK, (1_019, 5_001));
@@ -175,6 +186,31 @@ impl Pipeline {
             ..Tcp::default()
         };
         self.tcp(ends.client, ends.server, &segment);
+    }
+}
+
+pub fn engine(rules: &str) -> Arc<Engine> {
+    let mut builder = RuleSetBuilder::new(Variables::default());
+    builder.add_source("test.rules", rules);
+    let (rules, diagnostics) = builder.build();
+    assert!(diagnostics.is_empty(), "{diagnostics:?}");
+    Arc::new(Engine::new(&rules))
+}
+
+/// Signals, and the wishes that came with them.
+#[derive(Default)]
+pub struct Sink {
+    pub signals: Vec<Signal>,
+    pub directives: Vec<FlowDirective>,
+}
+
+impl SignalSink for Sink {
+    fn signal(&mut self, signal: Signal) {
+        self.signals.push(signal);
+    }
+
+    fn directive(&mut self, directive: FlowDirective) {
+        self.directives.push(directive);
     }
 }
 
