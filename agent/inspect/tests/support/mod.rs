@@ -10,6 +10,7 @@
     reason = "test support, of which each user takes a part"
 )]
 
+pub mod drive;
 pub mod frames;
 
 use std::{net::IpAddr, sync::Arc};

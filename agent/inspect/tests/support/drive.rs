@@ -1,0 +1,192 @@
+//! Any bytes as traffic: what the fuzz targets and the replay of their corpus share. Each returns
+//! normally on all input; an assertion that fails is a bug.
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    unreachable_pub,
+    missing_docs,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "test support"
+)]
+
+use std::sync::{Arc, LazyLock};
+
+use hydrophone_inspect::{
+    BehaviorConfig, Correlator, Finding, Hook, Inspector, InspectorLimits, LinkType, Owner, Packet,
+    Signal, Timestamp, decode,
+    engine::Engine,
+    flow::{FragmentLimits, StreamLimits},
+    inspector::Timeouts,
+    rule::{RuleSetBuilder, STARTER, STARTER_NAME, Variables},
+};
+
+use super::frames::{Tcp, ip};
+
+const LINK_TYPES: [LinkType; 5] = [
+    LinkType::Ethernet,
+    LinkType::RawIp,
+    LinkType::Null,
+    LinkType::LinuxSll,
+    LinkType::LinuxSll2,
+];
+/// Small, so that every bound is reached.
+const LIMITS: InspectorLimits = InspectorLimits {
+    flows: 4,
+    timeouts: Timeouts {
+        established: 100_000_000_000,
+        short: 10_000_000_000,
+        closed: 1_000_000_000,
+    },
+    streams: StreamLimits {
+        window: 32,
+        pending: 400,
+        total: 1_000,
+    },
+    fragments: FragmentLimits {
+        datagrams: 3,
+        bytes: 100_000,
+        runs: 3,
+    },
+    excerpt: 16,
+    evidence: 100,
+};
+
+static ENGINE: LazyLock<Arc<Engine>> = LazyLock::new(|| {
+    let mut builder = RuleSetBuilder::new(Variables::default());
+    builder.add_source(STARTER_NAME, STARTER);
+    Arc::new(Engine::new(&builder.build().0))
+});
+
+/// One frame: its link type, how much more was on the wire, and its bytes.
+pub fn one_frame(input: &[u8]) {
+    let [link, more, bytes @ ..] = input else {
+        return;
+    };
+    let packet = frame(*link, u32::from(*more), bytes, 0);
+    if let Ok(decode::Decoded::Datagram(datagram)) = decode::decode(&packet) {
+        assert!(datagram.payload.len() <= datagram.headers.payload_length as usize);
+        assert!(datagram.payload.len() <= bytes.len());
+    }
+}
+
+/// Frames through inspector and correlator. Each: link type, tenths of seconds since the last,
+/// length, bytes.
+pub fn many_frames(mut input: &[u8]) {
+    let mut drive = Drive::new();
+    while let [link, tenths, length, rest @ ..] = input {
+        let (bytes, rest) = rest.split_at(usize::from(*length).min(rest.len()));
+        drive.now += u64::from(*tenths) * 100_000_000;
+        drive.packet(&frame(*link, 0, bytes, drive.now));
+        input = rest;
+    }
+    drive.finish();
+}
+
+/// Segments of one connection through the inspector. Each: direction and flags, sequence number,
+/// acknowledgement, length; the payload repeats the length.
+pub fn one_connection(mut input: &[u8]) {
+    let mut drive = Drive::new();
+    while let [
+        direction,
+        flags,
+        sequence,
+        acknowledgement,
+        length,
+        rest @ ..,
+    ] = input
+    {
+        let payload = vec![*length; usize::from(*length)];
+        let from_client = direction & 1 == 0;
+        let segment = Tcp {
+            ports: if from_client { (9, 80) } else { (80, 9) },
+            // Around the wrap.
+            sequence: u32::from(*sequence).wrapping_sub(100),
+            acknowledgement: u32::from(*acknowledgement).wrapping_sub(100),
+            flags: *flags,
+            window: u16::from(direction >> 1),
+            payload: &payload,
+            ..Tcp::default()
+        };
+        let (client, server) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
+        let bytes = if from_client {
+            ip(client, server, 6, &segment.bytes())
+        } else {
+            ip(server, client, 6, &segment.bytes())
+        };
+        drive.now += 1_000_000;
+        drive.packet(&frame(1, 0, &bytes, drive.now));
+        input = rest;
+    }
+    drive.finish();
+}
+
+struct Drive {
+    inspector: Inspector,
+    correlator: Correlator,
+    signals: Vec<Signal>,
+    findings: Vec<Finding>,
+    now: u64,
+}
+
+impl Drive {
+    fn new() -> Self {
+        Self {
+            inspector: Inspector::new(Arc::clone(&ENGINE), LIMITS),
+            correlator: Correlator::new(BehaviorConfig {
+                actors: 3,
+                targets: 8,
+                targets_per_actor: 4,
+                scan_ports: 2,
+                flood_targets: 2,
+                ..BehaviorConfig::default()
+            }),
+            signals: Vec::new(),
+            findings: Vec::new(),
+            now: 1_000_000_000,
+        }
+    }
+
+    fn packet(&mut self, packet: &Packet<'_>) {
+        self.inspector.packet(packet, &mut self.signals);
+        let stats = self.inspector.stats();
+        assert!(stats.flows <= LIMITS.flows as u64);
+        assert!(stats.stream_memory <= LIMITS.streams.total as u64);
+        self.correlate();
+    }
+
+    fn correlate(&mut self) {
+        for signal in self.signals.drain(..) {
+            self.correlator.signal(signal, &mut self.findings);
+        }
+        assert!(self.correlator.stats().actors <= 3);
+        assert!(self.correlator.stats().targets <= 8);
+    }
+
+    fn finish(&mut self) {
+        self.inspector.finish(&mut self.signals);
+        self.correlate();
+        self.correlator.finish(&mut self.findings);
+        let stats = self.inspector.stats();
+        assert_eq!((stats.flows, stats.stream_memory), (0, 0));
+    }
+}
+
+fn frame(link: u8, more: u32, bytes: &[u8], now: u64) -> Packet<'_> {
+    Packet {
+        timestamp: Timestamp(now),
+        hook: Hook::Capture,
+        ifindex: u32::from(link / 5),
+        link_type: LINK_TYPES[usize::from(link % 5)],
+        scope: 0,
+        bytes,
+        wire_length: u32::try_from(bytes.len())
+            .unwrap_or(u32::MAX)
+            .saturating_add(more),
+        source: Owner {
+            ifindex: u32::from(link / 5),
+            ..Owner::default()
+        },
+        destination: Owner::default(),
+    }
+}
