@@ -132,11 +132,35 @@ fn on_stream(rule: &Rule) -> bool {
     }
 }
 
-/// The pattern to search for first: the author's choice, else the longest that must be there.
+/// What every HTTP message has. As a fast pattern it would make a rule half found, and tried again
+/// with each segment, on all of them.
+const ORDINARY: [&[u8]; 9] = [
+    b"get /",
+    b"post /",
+    b"put /",
+    b" http/1.1\r\n\r\n",
+    b"\r\nhost: ",
+    b"\r\nuser-agent: ",
+    b"\r\naccept: */*",
+    b"\r\ncontent-type: ",
+    b"\r\ncontent-length: ",
+];
+
+/// The pattern to search for first: the author's choice, else the longest that must be there and is
+/// not ordinary.
 fn fast_pattern(rule: &Rule) -> Option<&[u8]> {
     let wanted = || rule.contents.iter().filter(|content| !content.negated);
     wanted()
         .find(|content| content.fast_pattern)
-        .or_else(|| wanted().max_by_key(|content| content.pattern.len()))
+        .or_else(|| {
+            wanted().max_by_key(|content| (!ordinary(&content.pattern), content.pattern.len()))
+        })
         .map(|content| content.pattern.as_slice())
+}
+
+fn ordinary(pattern: &[u8]) -> bool {
+    ORDINARY.iter().any(|text| {
+        text.windows(pattern.len().max(1))
+            .any(|part| part.eq_ignore_ascii_case(pattern))
+    })
 }

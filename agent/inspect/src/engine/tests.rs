@@ -385,6 +385,17 @@ fn thresholds_count_as_suricata_does() {
     );
 }
 
+#[test]
+fn ordinary_requests_leave_nothing_half_found() {
+    let engine = tcp("content:\"evil\"; content:\" HTTP/1.\"; distance:0;");
+    let headers = tcp_headers(0x18, 6);
+    let mut matches = FlowMatches::default();
+    let request = window(&headers, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    engine.inspect(&request, &mut matches, &mut Scratch::default(), &mut |_| ());
+    assert!(matches.pending.is_empty());
+    assert_eq!(stream(&engine, &[b"GET /evil", b" HTTP/1.1\r\n"]), [1]);
+}
+
 proptest! {
     /// However a stream is cut, the same rules match.
     #[test]
