@@ -90,6 +90,8 @@ impl FlowKey {
     }
 }
 
+/// [`Direction::budget`]: nothing is recorded until the next connection.
+pub const BUDGET_NONE: u64 = u64::MAX;
 /// [`FlowKey::family`]: IPv4.
 pub const FAMILY_IPV4: u8 = 4;
 /// [`FlowKey::family`]: IPv6.
@@ -109,15 +111,18 @@ pub struct Direction {
     pub first_ns: u64,
     /// Last packet.
     pub last_ns: u64,
-    /// Bytes recorded so far.
+    /// Since when `spent` counts.
+    pub renewed_ns: u64,
+    /// Bytes recorded since then.
     pub spent: u64,
-    /// Bytes that may be recorded. The agent may change it at any time.
+    /// Bytes that may be recorded: 0 for the default, [`BUDGET_NONE`] for none until the next
+    /// connection, else what the agent has set until the next renewal.
     pub budget: u64,
     /// Highest TCP sequence number after a segment's end, seen at socket egress.
     pub sequence_end: u32,
     /// OR of the TCP flags.
     pub tcp_flags: u8,
-    /// Bit `1 << Hook` of each hook that recorded or would have recorded this direction.
+    /// Bit `1 << Hook` of each hook that inspects this direction.
     pub hooks: u8,
     /// Always 0.
     pub padding: u16,
@@ -134,8 +139,8 @@ pub struct FlowState {
 }
 
 const _: () = assert!(size_of::<FlowKey>() == 48);
-const _: () = assert!(size_of::<Direction>() == 96);
-const _: () = assert!(size_of::<FlowState>() == 192);
+const _: () = assert!(size_of::<Direction>() == 104);
+const _: () = assert!(size_of::<FlowState>() == 208);
 
 #[cfg(test)]
 mod tests {

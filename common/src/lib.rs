@@ -11,4 +11,4 @@ pub mod record;
 
 /// Layout version. The kernel object carries it in the global `LAYOUT_VERSION`; every record repeats it.
 /// Bump it with any change to a type of this crate.
-pub const LAYOUT_VERSION: u16 = 1;
+pub const LAYOUT_VERSION: u16 = 2;

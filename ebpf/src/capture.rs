@@ -3,75 +3,62 @@
 use core::arch::asm;
 
 use aya_ebpf::{
-    bindings::__sk_buff,
-    helpers::generated::{bpf_ktime_get_ns, bpf_skb_load_bytes},
-    maps::ring_buf::RingBufBytes,
+    bindings::__sk_buff, helpers::generated::bpf_skb_load_bytes, maps::ring_buf::RingBufBytes,
 };
 use hydrophone_common::{
     LAYOUT_VERSION,
     counter::{Counter, Hook},
-    flow::Direction,
     record::{
-        FLAG_ETHERNET, FLAG_MALFORMED, FLAG_TRUNCATED, HEADER_LENGTH, HEADERS_ONLY, RecordHeader,
+        self, FLAG_ETHERNET, FLAG_MALFORMED, FLAG_TRUNCATED, HEADER_LENGTH, RecordHeader,
         SIZE_CLASSES,
     },
 };
 
 use crate::{
-    config, flow,
-    headers::{Kind, Parsed, TCP_CONTROL},
+    config,
+    flow::{Flow, hash},
+    headers::{Kind, Parsed, TCP, TCP_CONTROL},
     maps::RINGS,
     outcome::add,
 };
 
+const HEADERS_ONLY: u64 = record::HEADERS_ONLY as u64;
+/// Most that is recorded of a packet. Larger ones there are only where an administrator has raised
+/// `gso_max_size` (6.3 and later).
+const LARGEST: u64 = SIZE_CLASSES[3] as u64;
+
 /// Records the packet if its direction's budget allows, and says what became of it.
-///
-/// `sending` is the direction of the packet, `receiving` the other one: their senders are its ends.
 #[inline(always)]
-pub(crate) fn record(
-    skb: *mut __sk_buff,
-    hook: Hook,
-    parsed: &Parsed,
-    sending: *mut Direction,
-    receiving: *mut Direction,
-) -> Counter {
+pub(crate) fn record(skb: *mut __sk_buff, hook: Hook, parsed: &Parsed, flow: Flow) -> Counter {
     // SAFETY: a field of the context.
     let length = unsafe { (*skb).len };
-    // SAFETY: no arguments.
-    let now = unsafe { bpf_ktime_get_ns() };
-    touch(sending, parsed, length, now);
+    touch(flow, parsed, length);
 
-    let remaining = flow::remaining(sending);
-    let control = parsed.key.protocol == 6 && parsed.tcp_flags & TCP_CONTROL != 0;
+    let remaining = flow.remaining();
+    let control = parsed.key.protocol == TCP && parsed.tcp_flags & TCP_CONTROL != 0;
     if remaining == 0 && !control {
         return Counter::BudgetSpent;
     }
-    let mut limit = length;
-    if parsed.kind == Kind::Malformed || u64::from(limit) > remaining {
-        let most = if remaining as u32 as u64 == remaining && remaining > HEADERS_ONLY as u64 {
-            remaining as u32
-        } else {
-            HEADERS_ONLY as u32
-        };
-        let most = if parsed.kind == Kind::Malformed {
-            HEADERS_ONLY as u32
-        } else {
-            most
-        };
-        if limit > most {
-            limit = most;
-        }
-    }
+    let most = if parsed.kind == Kind::Malformed || remaining < HEADERS_ONLY {
+        HEADERS_ONLY
+    } else if remaining < LARGEST {
+        remaining
+    } else {
+        LARGEST
+    };
+    let limit = if u64::from(length) < most {
+        length
+    } else {
+        most as u32
+    };
     let packet = Seen {
         skb,
         hook,
         parsed,
-        sending,
-        receiving,
+        flow,
         length,
-        now,
     };
-    let Some(ring) = RINGS.get(flow::hash(&parsed.key, false) & config::ring_mask()) else {
+    let Some(ring) = RINGS.get(hash(&parsed.key, false) & config::ring_mask()) else {
         return Counter::RingFull;
     };
     // One arm a size class: the verifier wants each reservation's size to be a constant.
@@ -95,29 +82,26 @@ pub(crate) fn record(
     };
     if counter == Counter::Inspected {
         // SAFETY: a live map value.
-        add(unsafe { &raw mut (*sending).spent }, u64::from(limit));
+        add(unsafe { &raw mut (*flow.sending).spent }, u64::from(limit));
     }
     counter
 }
 
 /// Counts the packet in its flow.
 #[inline(always)]
-fn touch(sending: *mut Direction, parsed: &Parsed, length: u32, now: u64) {
-    let bytes = if length > parsed.l3_offset {
-        length - parsed.l3_offset
-    } else {
-        0
-    };
+fn touch(flow: Flow, parsed: &Parsed, length: u32) {
+    let sending = flow.sending;
     // SAFETY: a live map value.
     add(unsafe { &raw mut (*sending).packets }, 1);
+    let bytes = length.saturating_sub(parsed.l3_offset);
     // SAFETY: as above.
     add(unsafe { &raw mut (*sending).bytes }, u64::from(bytes));
     // SAFETY: as above; a lost race between CPUs leaves one of two nearly equal times.
     unsafe {
         if (*sending).first_ns == 0 {
-            (*sending).first_ns = now;
+            (*sending).first_ns = flow.now;
         }
-        (*sending).last_ns = now;
+        (*sending).last_ns = flow.now;
         (*sending).tcp_flags |= parsed.tcp_flags;
     }
 }
@@ -136,10 +120,8 @@ struct Seen<'a> {
     skb: *mut __sk_buff,
     hook: Hook,
     parsed: &'a Parsed,
-    sending: *mut Direction,
-    receiving: *mut Direction,
+    flow: Flow,
     length: u32,
-    now: u64,
 }
 
 impl Seen<'_> {
@@ -176,14 +158,14 @@ impl Seen<'_> {
             } else {
                 captured as u32
             };
-            (*header).timestamp_ns = self.now;
+            (*header).timestamp_ns = self.flow.now;
             (*header).scope = self.parsed.key.scope;
-            (*header).flow_hash = flow::hash(&self.parsed.key, true);
+            (*header).flow_hash = hash(&self.parsed.key, true);
             (*header).ifindex = (*self.skb).ifindex;
             (*header).wire_length = self.length;
             (*header).captured_length = captured as u32;
-            (*header).source = (*self.sending).sender;
-            (*header).destination = (*self.receiving).sender;
+            (*header).source = (*self.flow.sending).sender;
+            (*header).destination = (*self.flow.receiving).sender;
         }
         entry.submit(0);
         Counter::Inspected

@@ -4,8 +4,8 @@ use core::ptr;
 
 /// Its name says which layout this object writes: the agent refuses an object without it.
 #[unsafe(no_mangle)]
-static LAYOUT_1: u8 = 0;
-const _: () = assert!(hydrophone_common::LAYOUT_VERSION == 1);
+static LAYOUT_2: u8 = 0;
+const _: () = assert!(hydrophone_common::LAYOUT_VERSION == 2);
 /// Random for each load, so that no container can aim its flows at one ring.
 #[unsafe(no_mangle)]
 static HASH_SEED: u64 = 0;
@@ -15,6 +15,11 @@ static RING_MASK: u32 = 0;
 /// Bytes recorded of each direction of a flow.
 #[unsafe(no_mangle)]
 static CAPTURE_BUDGET: u64 = 131_072;
+/// A direction gets the default budget anew when it has been silent for this long; one without
+/// connections (anything but TCP) also when this long has passed since. Else what two hosts say by
+/// ICMP, or over a pooled connection, would be looked at once and never again.
+#[unsafe(no_mangle)]
+static BUDGET_RENEWAL_NS: u64 = 10_000_000_000;
 /// 1 when `bpf_get_netns_cookie` may be called from `cgroup_skb` (6.15 and later).
 #[unsafe(no_mangle)]
 static SKB_NETNS_COOKIE: u8 = 0;
@@ -45,8 +50,13 @@ pub(crate) fn capture_budget() -> u64 {
 }
 
 #[inline(always)]
+pub(crate) fn budget_renewal_ns() -> u64 {
+    read(&BUDGET_RENEWAL_NS)
+}
+
+#[inline(always)]
 pub(crate) fn skb_netns_cookie() -> bool {
     // Read here so that the linker keeps it.
-    read(&LAYOUT_1);
+    read(&LAYOUT_2);
     read(&SKB_NETNS_COOKIE) != 0
 }

@@ -13,11 +13,14 @@ const ETH_P_8021Q: u16 = 0x8100;
 const ETH_P_8021AD: u16 = 0x88a8;
 const ETH_P_QINQ1: u16 = 0x9100;
 
-const TCP: u8 = 6;
+pub(crate) const TCP: u8 = 6;
 const UDP: u8 = 17;
 const SCTP: u8 = 132;
+/// The IPv6 fragment header.
+const FRAGMENT: u8 = 44;
 
-/// Extension headers walked at the most; a longer chain is malformed.
+/// Extension headers walked at the most. Of a longer chain the flow is the pair of hosts: it may well
+/// be what the receiver takes, so it is recorded like anything else.
 const MAX_EXTENSIONS: usize = 8;
 
 /// TCP flags that begin or end a connection: FIN, SYN, RST.
@@ -198,15 +201,16 @@ fn parse_ipv6(skb: *mut __sk_buff, parsed: &mut Parsed) {
     let mut next = ip.next_header;
     let mut at = offset + 40;
     let mut fragmented = false;
-    let mut finished = false;
+    // Neither the end of a long chain nor, in all but the first fragment, its protocol is known.
+    let mut portless = true;
     for _ in 0..MAX_EXTENSIONS {
         // RFC 8200 section 4, RFC 4302 (AH), RFC 6275 (mobility), RFC 7401 (HIP), RFC 5533 (shim6).
         let unit = match next {
             0 | 43 | 60 | 135 | 139 | 140 => 8,
             51 => 4,
-            44 => 0,
+            FRAGMENT => 0,
             _ => {
-                finished = true;
+                portless = false;
                 break;
             }
         };
@@ -225,20 +229,15 @@ fn parse_ipv6(skb: *mut __sk_buff, parsed: &mut Parsed) {
         next = header[0];
         // What follows the first header of a later fragment is data, not a header.
         if fragmented {
-            finished = true;
             break;
         }
     }
-    if !finished {
-        return;
-    }
     parsed.kind = Kind::Keyed;
     parsed.key.family = FAMILY_IPV6;
-    // Of a fragment only the first carries the chain's end: leave it out of the key.
-    parsed.key.protocol = if fragmented { 44 } else { next };
+    parsed.key.protocol = if portless { FRAGMENT } else { next };
     let source = ip.source;
     let destination = ip.destination;
-    finish(skb, parsed, source, destination, at, fragmented);
+    finish(skb, parsed, source, destination, at, portless);
 }
 
 /// RFC 826, for Ethernet and IPv4.
@@ -262,10 +261,10 @@ fn finish(
     source: [u64; 2],
     destination: [u64; 2],
     l4_offset: u32,
-    fragmented: bool,
+    portless: bool,
 ) {
     let mut ports = [0_u16; 2];
-    if !fragmented && matches!(parsed.key.protocol, TCP | UDP | SCTP) {
+    if !portless && matches!(parsed.key.protocol, TCP | UDP | SCTP) {
         match load::<[u16; 2]>(skb, l4_offset) {
             Some(loaded) => ports = loaded,
             None => {

@@ -32,7 +32,7 @@ impl From<&Sensor> for LoadOptions {
             } else {
                 AttachMode::best()
             },
-            skb_netns_cookie: None,
+            ..Self::default()
         }
     }
 }

@@ -8,7 +8,7 @@ use aya::{
     Pod,
     maps::{HashMap, MapData},
 };
-use hydrophone_common::flow::{FlowKey, FlowState};
+use hydrophone_common::flow::{BUDGET_NONE, FlowKey, FlowState};
 
 use super::{ProbeError, names};
 
@@ -34,8 +34,9 @@ impl Budgets {
         Self { map }
     }
 
-    /// Lets `more` bytes of `direction` (0: from the key's `low` end) be recorded from now on;
-    /// 0 ends the capture. Returns whether the kernel (still) has the flow.
+    /// Lets `more` bytes of `direction` (0: from the key's `low` end) be recorded from now until the
+    /// budget is renewed; 0 ends the capture until the next connection. Returns whether the kernel
+    /// (still) has the flow.
     ///
     /// The entry is read, changed and written back: packets that pass in between are missing from
     /// this flow's own counters, never from the account of packets.
@@ -48,8 +49,11 @@ impl Budgets {
             return Ok(false);
         };
         if let Some(direction) = state.directions.get_mut(usize::from(direction)) {
-            // A budget of 0 stands for the default.
-            direction.budget = direction.spent.saturating_add(more).max(1);
+            direction.budget = if more == 0 {
+                BUDGET_NONE
+            } else {
+                direction.spent.saturating_add(more)
+            };
         }
         self.map
             .insert(key, State(state), 0)

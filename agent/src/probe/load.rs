@@ -1,6 +1,6 @@
 //! Loading the kernel object and attaching its programs.
 
-use std::{borrow::Cow, fs, fs::File, path::PathBuf};
+use std::{borrow::Cow, fs, fs::File, path::PathBuf, time::Duration};
 
 use aya::{
     Ebpf, EbpfLoader,
@@ -59,6 +59,9 @@ pub struct LoadOptions {
     pub flows: u32,
     /// Bytes recorded of each direction of a flow.
     pub capture_budget: u64,
+    /// When a direction gets its budget anew: after a silence of this length, and without
+    /// connections (anything but TCP) this long after the last time. A TCP SYN does it at once.
+    pub budget_renewal: Duration,
     /// How classifiers are attached.
     pub attach: AttachMode,
     /// Ask for the network namespace in `cgroup_skb` programs; `None`: if the kernel can (6.15).
@@ -73,6 +76,7 @@ impl Default for LoadOptions {
             ring_bytes: 8 << 20,
             flows: 65_536,
             capture_budget: 128 << 10,
+            budget_renewal: Duration::from_secs(10),
             attach: AttachMode::best(),
             skb_netns_cookie: None,
         }
@@ -114,12 +118,14 @@ impl Probe {
         let mask = options.rings.max(1) - 1;
         let cookie = options.skb_netns_cookie.unwrap_or_else(|| at_least(6, 15));
         let cookie = u8::from(cookie);
+        let renewal = u64::try_from(options.budget_renewal.as_nanos()).unwrap_or(u64::MAX);
         let layout = format!("LAYOUT_{LAYOUT_VERSION}");
         let mut ebpf = EbpfLoader::new()
             .override_global(&layout, &0_u8, true)
             .override_global("HASH_SEED", &seed, true)
             .override_global("RING_MASK", &mask, true)
             .override_global("CAPTURE_BUDGET", &options.capture_budget, true)
+            .override_global("BUDGET_RENEWAL_NS", &renewal, true)
             .override_global("SKB_NETNS_COOKIE", &cookie, true)
             .map_max_entries(names::FLOWS, options.flows)
             .load(&object)

@@ -1,15 +1,13 @@
 //! Classifiers on the host side of a container link.
 
 use aya_ebpf::{bindings::__sk_buff, programs::TcContext};
-use hydrophone_common::{
-    counter::{Counter, Hook},
-    flow::Direction,
-};
+use hydrophone_common::counter::{Counter, Hook};
 
-use super::{ROOT_CGROUP, learn_sender};
+use super::learn_sender;
 use crate::{
-    capture, flow,
-    headers::{Kind, Parsed, parse_ethernet},
+    capture,
+    flow::Flow,
+    headers::{Kind, Parsed, load, parse_ethernet},
     maps::{COVERED, COVERED_LINK},
     outcome::account,
 };
@@ -24,25 +22,15 @@ pub(crate) fn ingress(ctx: &TcContext) {
 #[inline(always)]
 fn inspect_ingress(skb: *mut __sk_buff) -> Counter {
     let mut parsed = parse_ethernet(skb);
-    let Some((sending, receiving)) = directions(skb, &mut parsed) else {
+    let Some(flow) = open(skb, &mut parsed) else {
         return missing(&parsed);
     };
+    flow.renew(&parsed);
     // SAFETY: a field of the context.
-    let ifindex = unsafe { (*skb).ifindex };
+    learn_sender(skb, flow, unsafe { (*skb).ifindex });
     // SAFETY: a live map value.
-    unsafe {
-        (*sending).sender.ifindex = ifindex;
-        (*sending).hooks |= 1 << Hook::LinkIngress as u8;
-    }
-    learn_sender(skb, sending);
-    // What the container's kernel sends by itself (RST, ACK in TIME_WAIT) carries the root's id.
-    // SAFETY: a live map value.
-    unsafe {
-        if (*sending).sender.cgroup_id == ROOT_CGROUP {
-            (*sending).sender.cgroup_id = 0;
-        }
-    }
-    capture::record(skb, Hook::LinkIngress, &parsed, sending, receiving)
+    unsafe { (*flow.sending).hooks |= 1 << Hook::LinkIngress as u8 };
+    capture::record(skb, Hook::LinkIngress, &parsed, flow)
 }
 
 /// The container receives: inspected unless a link ingress has inspected this direction of the flow
@@ -56,59 +44,54 @@ pub(crate) fn egress(ctx: &TcContext) {
 #[inline(always)]
 fn inspect_egress(skb: *mut __sk_buff) -> Counter {
     let mut parsed = parse_ethernet(skb);
-    let Some((sending, receiving)) = directions(skb, &mut parsed) else {
+    let Some(flow) = open(skb, &mut parsed) else {
         return missing(&parsed);
     };
     // SAFETY: fields of the context.
     let (ifindex, from) = unsafe { ((*skb).ifindex, (*skb).ingress_ifindex) };
-    // A broadcast or multicast frame reaches many links: none of them is the other end.
-    if parsed.kind == Kind::Keyed {
+    if parsed.kind == Kind::Keyed && !to_group(skb) {
         // SAFETY: a live map value.
-        unsafe {
-            if (*receiving).sender.ifindex == 0 {
-                (*receiving).sender.ifindex = ifindex;
-            }
-        }
+        unsafe { (*flow.receiving).sender.ifindex = ifindex };
     }
     // SAFETY: the values are integers that only the agent writes.
-    let covered = from != 0 && unsafe { COVERED.get(from) }.is_some();
+    let covered = if from == 0 {
+        None
+    } else {
+        unsafe { COVERED.get(from) }
+    };
     // SAFETY: a live map value.
-    let seen_at_ingress = unsafe { (*sending).hooks } & (1 << Hook::LinkIngress as u8) != 0;
-    if covered && seen_at_ingress {
+    let seen_at_ingress = unsafe { (*flow.sending).hooks } & (1 << Hook::LinkIngress as u8) != 0;
+    if covered.is_some() && seen_at_ingress {
         return Counter::OtherHook;
     }
-    // SAFETY: a live map value.
-    unsafe { (*sending).hooks |= 1 << Hook::LinkEgress as u8 };
-    if from == 0 {
-        learn_sender(skb, sending);
-    } else if is_link(from) {
-        // SAFETY: a live map value.
-        unsafe { (*sending).sender.ifindex = from };
+    flow.renew(&parsed);
+    // A bridge or a device that is not ours says nothing about who is behind it.
+    if from == 0 || covered == Some(&COVERED_LINK) {
+        learn_sender(skb, flow, from);
     }
-    capture::record(skb, Hook::LinkEgress, &parsed, sending, receiving)
+    // SAFETY: a live map value.
+    unsafe { (*flow.sending).hooks |= 1 << Hook::LinkEgress as u8 };
+    capture::record(skb, Hook::LinkEgress, &parsed, flow)
 }
 
+/// Whether the frame is for a group: it reaches many links, none of which is the other end.
 #[inline(always)]
-fn is_link(ifindex: u32) -> bool {
-    // SAFETY: the values are integers that only the agent writes.
-    unsafe { COVERED.get(ifindex) }.is_some_and(|kind| *kind == COVERED_LINK)
+fn to_group(skb: *mut __sk_buff) -> bool {
+    load::<u8>(skb, 0).is_none_or(|first| first & 1 != 0)
 }
 
-/// The flow's directions; `None` when there is no flow to be had.
+/// The packet's flow; `None` when there is none to be had.
 #[inline(always)]
-fn directions(
-    skb: *mut __sk_buff,
-    parsed: &mut Parsed,
-) -> Option<(*mut Direction, *mut Direction)> {
+fn open(skb: *mut __sk_buff, parsed: &mut Parsed) -> Option<Flow> {
     if parsed.kind == Kind::NotIp {
         return None;
     }
     if parsed.kind == Kind::Malformed {
         // One budget a link: who sends garbage spends only its own.
         // SAFETY: a field of the context.
-        parsed.key.low_port = unsafe { (*skb).ifindex } as u16;
+        parsed.key.low[0] = u64::from(unsafe { (*skb).ifindex });
     }
-    flow::entry(&parsed.key).map(|state| flow::split(state, parsed.direction))
+    Flow::open(parsed)
 }
 
 #[inline(always)]

@@ -4,54 +4,61 @@ pub(crate) mod link;
 pub(crate) mod socket;
 pub(crate) mod socket_owner;
 
+use crate::{flow::Flow, maps::SOCKETS};
 use aya_ebpf::{
     bindings::__sk_buff,
     helpers::generated::{bpf_get_socket_cookie, bpf_skb_cgroup_id},
 };
-use hydrophone_common::{flow::Direction, record::OwnerRecord};
 
-use crate::maps::SOCKETS;
-
-/// The cgroup id of the v2 root: sockets of the kernel itself have it.
+/// The cgroup id of the v2 root: the host's own, and what the kernel sends by itself.
 const ROOT_CGROUP: u64 = 1;
 
-/// Fills what is not yet known of the sending end from the packet's socket, if it still has one.
+/// Notes who sends: the link (0 for none) and, if the packet still has its socket, cgroup and process.
+///
+/// What an earlier packet of the same tuple told is replaced: addresses and ports are used again, by
+/// the next container or by whoever forges them.
 #[inline(always)]
-fn learn_sender(skb: *mut __sk_buff, sending: *mut Direction) {
+fn learn_sender(skb: *mut __sk_buff, flow: Flow, ifindex: u32) {
     // SAFETY: a live map value.
-    let owner = unsafe { &raw mut (*sending).sender };
-    learn_cgroup(skb, owner);
-    // SAFETY: as above.
-    if unsafe { (*owner).pid } != 0 {
+    let owner = unsafe { &mut (*flow.sending).sender };
+    if owner.ifindex != ifindex {
+        owner.ifindex = ifindex;
+        owner.cgroup_id = 0;
+        owner.pid = 0;
+    }
+    // SAFETY: the helper takes the context; 0 when there is no socket.
+    let cgroup_id = unsafe { bpf_skb_cgroup_id(skb) };
+    // On a container's link the root's is that of its kernel (RST, ACK in TIME_WAIT): not known.
+    let known = cgroup_id > ROOT_CGROUP || (cgroup_id == ROOT_CGROUP && ifindex == 0);
+    if !known {
+        return;
+    }
+    if owner.cgroup_id != cgroup_id {
+        owner.cgroup_id = cgroup_id;
+        owner.pid = 0;
+    }
+    if owner.pid != 0 {
         return;
     }
     // SAFETY: the helper takes the context; 0 when there is no socket.
     let cookie = unsafe { bpf_get_socket_cookie(skb.cast()) };
-    if cookie == 0 {
-        return;
-    }
-    // SAFETY: the entry is written once, before the socket's first packet, and only read here.
+    // SAFETY: the entry is written before the socket's first packet, and only read here.
     if let Some(process) = unsafe { SOCKETS.get(cookie) } {
-        // SAFETY: a live map value.
-        unsafe {
-            (*owner).uid = process.uid;
-            (*owner).comm = process.comm;
-            (*owner).pid = process.pid;
-        }
+        owner.uid = process.uid;
+        owner.comm = process.comm;
+        owner.pid = process.pid;
     }
 }
 
-/// Fills the cgroup id from the packet's socket. In `cgroup_skb` ingress that is the receiver's.
+/// Notes the receiving socket's cgroup (`cgroup_skb` ingress).
 #[inline(always)]
-fn learn_cgroup(skb: *mut __sk_buff, owner: *mut OwnerRecord) {
-    // SAFETY: a live map value.
-    if unsafe { (*owner).cgroup_id } > ROOT_CGROUP {
-        return;
-    }
+fn learn_receiver(skb: *mut __sk_buff, flow: Flow) {
     // SAFETY: the helper takes the context; 0 when there is no socket.
     let cgroup_id = unsafe { bpf_skb_cgroup_id(skb) };
-    if cgroup_id != 0 {
-        // SAFETY: a live map value.
-        unsafe { (*owner).cgroup_id = cgroup_id };
+    // SAFETY: a live map value.
+    let owner = unsafe { &mut (*flow.receiving).sender };
+    if cgroup_id != 0 && owner.cgroup_id != cgroup_id {
+        owner.cgroup_id = cgroup_id;
+        owner.pid = 0;
     }
 }

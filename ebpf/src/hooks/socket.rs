@@ -5,22 +5,19 @@ use aya_ebpf::{
     helpers::generated::{bpf_get_netns_cookie, bpf_skb_cgroup_id},
     programs::SkBuffContext,
 };
-use hydrophone_common::{
-    counter::{Counter, Hook},
-    flow::Direction,
-};
+use hydrophone_common::counter::{Counter, Hook};
 
-use super::{learn_cgroup, learn_sender};
+use super::{learn_receiver, learn_sender};
 use crate::{
-    capture, config, flow,
-    headers::{Kind, Parsed, parse_network},
+    capture, config,
+    flow::{Flow, SYN},
+    headers::{Kind, Parsed, TCP, parse_network},
     maps::NAMESPACES,
     outcome::account,
 };
 
 /// `LOOPBACK_IFINDEX`: the loopback device is 1 in every network namespace.
 const LOOPBACK: u32 = 1;
-const TCP: u8 = 6;
 
 /// A socket sends.
 #[inline(always)]
@@ -36,20 +33,20 @@ fn inspect_egress(skb: *mut __sk_buff) -> Counter {
         // The link's classifier sees the same socket: nothing to add but counting.
         return Counter::IdentityOnly;
     }
-    let Some((sending, receiving)) = loopback_flow(skb, &mut parsed) else {
+    let Some(flow) = loopback_flow(skb, &mut parsed) else {
         return Counter::FlowTableFull;
     };
-    learn_sender(skb, sending);
+    flow.renew(&parsed);
+    learn_sender(skb, flow, 0);
     // SAFETY: a live map value.
-    unsafe {
-        let direction = &mut *sending;
-        let first = direction.hooks & (1 << Hook::SocketEgress as u8) == 0;
-        if first || after(parsed.sequence_end, direction.sequence_end) {
-            direction.sequence_end = parsed.sequence_end;
-        }
-        direction.hooks |= 1 << Hook::SocketEgress as u8;
+    let direction = unsafe { &mut *flow.sending };
+    let first = direction.hooks & (1 << Hook::SocketEgress as u8) == 0;
+    let begins = first || parsed.tcp_flags & SYN != 0;
+    if begins || after(parsed.sequence_end, direction.sequence_end) {
+        direction.sequence_end = parsed.sequence_end;
     }
-    capture::record(skb, Hook::SocketEgress, &parsed, sending, receiving)
+    direction.hooks |= 1 << Hook::SocketEgress as u8;
+    capture::record(skb, Hook::SocketEgress, &parsed, flow)
 }
 
 /// A socket receives.
@@ -63,28 +60,32 @@ pub(crate) fn ingress(ctx: &SkBuffContext) {
 fn inspect_ingress(skb: *mut __sk_buff) -> Counter {
     let mut parsed = parse_network(skb);
     if !on_loopback(skb) {
-        learn_receiver(skb, &parsed);
+        if parsed.kind == Kind::Keyed
+            && let Some(flow) = Flow::find(&parsed)
+        {
+            learn_receiver(skb, flow);
+        }
         return Counter::IdentityOnly;
     }
-    let Some((sending, receiving)) = loopback_flow(skb, &mut parsed) else {
+    let Some(flow) = loopback_flow(skb, &mut parsed) else {
         return Counter::FlowTableFull;
     };
-    // SAFETY: a live map value.
-    learn_cgroup(skb, unsafe { &raw mut (*receiving).sender });
-    if shown_at_egress(&parsed, sending) {
+    learn_receiver(skb, flow);
+    if shown_at_egress(&parsed, flow) {
         return Counter::OtherHook;
     }
+    flow.renew(&parsed);
     // SAFETY: a live map value.
-    unsafe { (*sending).hooks |= 1 << Hook::SocketIngress as u8 };
-    capture::record(skb, Hook::SocketIngress, &parsed, sending, receiving)
+    unsafe { (*flow.sending).hooks |= 1 << Hook::SocketIngress as u8 };
+    capture::record(skb, Hook::SocketIngress, &parsed, flow)
 }
 
 /// Whether the egress hook has shown these bytes. Of TCP, a segment that ends beyond what egress has
 /// seen was put on the wire by a packet socket.
 #[inline(always)]
-fn shown_at_egress(parsed: &Parsed, sending: *mut Direction) -> bool {
+fn shown_at_egress(parsed: &Parsed, flow: Flow) -> bool {
     // SAFETY: a live map value.
-    let (hooks, end) = unsafe { ((*sending).hooks, (*sending).sequence_end) };
+    let (hooks, end) = unsafe { ((*flow.sending).hooks, (*flow.sending).sequence_end) };
     hooks & (1 << Hook::SocketEgress as u8) != 0
         && (parsed.key.protocol != TCP || !after(parsed.sequence_end, end))
 }
@@ -95,19 +96,6 @@ fn after(a: u32, b: u32) -> bool {
     (a.wrapping_sub(b) as i32) > 0
 }
 
-/// Notes the receiving socket's cgroup on a flow that a link inspects.
-#[inline(always)]
-fn learn_receiver(skb: *mut __sk_buff, parsed: &Parsed) {
-    if parsed.kind != Kind::Keyed {
-        return;
-    }
-    if let Some(state) = flow::find(&parsed.key) {
-        let (_, receiving) = flow::split(state, parsed.direction);
-        // SAFETY: a live map value.
-        learn_cgroup(skb, unsafe { &raw mut (*receiving).sender });
-    }
-}
-
 #[inline(always)]
 fn on_loopback(skb: *mut __sk_buff) -> bool {
     // SAFETY: a field of the context.
@@ -115,12 +103,9 @@ fn on_loopback(skb: *mut __sk_buff) -> bool {
 }
 
 #[inline(always)]
-fn loopback_flow(
-    skb: *mut __sk_buff,
-    parsed: &mut Parsed,
-) -> Option<(*mut Direction, *mut Direction)> {
+fn loopback_flow(skb: *mut __sk_buff, parsed: &mut Parsed) -> Option<Flow> {
     parsed.key.scope = namespace(skb);
-    flow::entry(&parsed.key).map(|state| flow::split(state, parsed.direction))
+    Flow::open(parsed)
 }
 
 /// Cookie of the socket's network namespace; 0 when this kernel does not tell.

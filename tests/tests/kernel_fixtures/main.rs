@@ -9,6 +9,8 @@
 mod harness;
 mod packets;
 
+use std::time::Duration;
+
 use harness::Fixture;
 use hydrophone::probe::LoadOptions;
 use hydrophone_common::{
@@ -43,7 +45,12 @@ fn what_is_well_formed_is_recorded_whole() {
         0,
         &extension(43, &extension(60, &extension(6, &tcp(ACK, b"x")))),
     );
-    let cases: [(&str, Vec<u8>, u32); 12] = [
+    // Nine destination options: more than are walked. The receiver may take it, so it is recorded whole.
+    let mut endless = tcp(SYN, &[0x41; 1_000]);
+    for next in [6, 60, 60, 60, 60, 60, 60, 60, 60] {
+        endless = extension(next, &endless);
+    }
+    let cases: [(&str, Vec<u8>, u32); 13] = [
         ("IPv4 TCP", ethernet(IPV4, &inner), 14),
         ("IPv4 with options", ethernet(IPV4, &options), 14),
         ("IPv4 UDP", ethernet(IPV4, &ipv4(17, &udp(b"query"))), 14),
@@ -67,6 +74,11 @@ fn what_is_well_formed_is_recorded_whole() {
             14,
         ),
         ("IPv6 extension headers", ethernet(IPV6, &chain), 14),
+        (
+            "IPv6 extension headers beyond the cap",
+            ethernet(IPV6, &ipv6(60, &endless)),
+            14,
+        ),
         ("802.1Q", ethernet(0x8100, &vlan(7, IPV4, &inner)), 18),
         (
             "802.1ad with 802.1Q",
@@ -104,11 +116,7 @@ fn what_cannot_be_parsed_is_recorded_as_malformed() {
         packet[0] = 0x44;
         packet
     };
-    let mut endless = tcp(SYN, b"");
-    for _ in 0..9 {
-        endless = extension(60, &endless);
-    }
-    let cases: [(&str, Vec<u8>); 6] = [
+    let cases: [(&str, Vec<u8>); 5] = [
         ("IHL below 5", ethernet(IPV4, &short_header)),
         (
             "TCP cut in the header",
@@ -118,10 +126,6 @@ fn what_cannot_be_parsed_is_recorded_as_malformed() {
         (
             "version 4 as IPv6",
             ethernet(IPV6, &ipv4(6, &tcp(SYN, &[0; 40]))),
-        ),
-        (
-            "extension headers beyond the cap",
-            ethernet(IPV6, &ipv6(60, &endless)),
         ),
         ("ARP cut short", ethernet(ARP, &arp()[..20])),
     ];
@@ -256,6 +260,42 @@ fn a_spent_budget_counts_and_a_raised_one_records_again() {
     let sent = &state.directions[usize::from(direction)];
     assert_eq!((sent.packets, sent.tcp_flags), (13, ACK | 0x01));
     assert_eq!(sent.bytes, 13 * (data.len() as u64 - 14));
+    fixture.assert_account();
+}
+
+#[test]
+fn a_budget_is_renewed() {
+    let spend = |fixture: &mut Fixture, frame: &[u8]| {
+        for _ in 0..20 {
+            fixture.link("link_ingress", frame);
+        }
+        fixture.records().len()
+    };
+    let options = LoadOptions {
+        capture_budget: 4_096,
+        budget_renewal: Duration::MAX,
+        ..LoadOptions::default()
+    };
+    let data = ethernet(IPV4, &ipv4(6, &tcp(ACK, &[0x41; 1_400])));
+    let echo = ethernet(
+        IPV4,
+        &ipv4(1, &[[8, 0, 0, 0].as_slice(), &[0x41; 1_400]].concat()),
+    );
+    let mut fixture = Fixture::new(&options);
+    assert_eq!(spend(&mut fixture, &data), 3);
+    assert_eq!(spend(&mut fixture, &data), 0, "TCP without a pause");
+    assert_eq!(spend(&mut fixture, &echo), 3);
+    assert_eq!(spend(&mut fixture, &echo), 0, "ICMP within the time");
+    // The same ports again: what a client that keeps its port would hide behind.
+    fixture.ingress(&ethernet(IPV4, &ipv4(6, &tcp(SYN, b""))));
+    assert_eq!(spend(&mut fixture, &data), 3, "a new connection");
+
+    let mut fixture = Fixture::new(&LoadOptions {
+        budget_renewal: Duration::ZERO,
+        ..options
+    });
+    assert_eq!(spend(&mut fixture, &data), 20, "TCP after each pause");
+    assert_eq!(spend(&mut fixture, &echo), 20, "ICMP after each period");
     fixture.assert_account();
 }
 
