@@ -103,7 +103,7 @@ pub struct FlowDirective {
     pub protocol: u8,
     /// See [`crate::Packet::scope`].
     pub scope: u64,
-    /// Bytes to capture beyond what was captured so far; 0: nothing more is needed.
+    /// Bytes to capture from now on, whatever is left of the budget; 0: nothing more is needed.
     pub more: u32,
 }
 

@@ -83,9 +83,18 @@ impl From<&Config> for InspectorLimits {
             },
             // More would be copied only to be cut off.
             excerpt: config.alert.payload.as_usize(),
-            evidence: u32::try_from(inspect.evidence.0).unwrap_or(u32::MAX),
+            evidence: evidence(inspect.evidence.0, config.sensor.capture_budget.0),
             ..Self::default()
         }
+    }
+}
+
+/// What is asked for counts from what was captured so far and replaces the budget: with less than
+/// the budget itself a match would shorten the capture.
+fn evidence(beyond: u64, budget: u64) -> u32 {
+    match beyond {
+        0 => 0,
+        beyond => u32::try_from(beyond.saturating_add(budget)).unwrap_or(u32::MAX),
     }
 }
 

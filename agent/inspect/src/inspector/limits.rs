@@ -53,7 +53,8 @@ pub struct InspectorLimits {
     /// Bytes of payload that a [`crate::Context`] carries at most.
     pub excerpt: usize,
     /// Bytes of each direction that are asked for as evidence when a rule has matched in a flow;
-    /// 0 asks for nothing.
+    /// 0 asks for nothing. The default is the sensor's whole budget and 64 KiB beyond it: what is
+    /// asked for takes the budget's place.
     pub evidence: u32,
 }
 
@@ -65,7 +66,7 @@ impl Default for InspectorLimits {
             streams: StreamLimits::default(),
             fragments: FragmentLimits::default(),
             excerpt: 512,
-            evidence: 64 << 10,
+            evidence: (128 + 64) << 10,
         }
     }
 }
