@@ -103,7 +103,7 @@ pub struct FlowDirective {
     pub protocol: u8,
     /// See [`crate::Packet::scope`].
     pub scope: u64,
-    /// Bytes to capture from now on, whatever is left of the budget; 0: nothing more is needed.
+    /// Bytes to capture from now on, whatever is left of the budget.
     pub more: u32,
 }
 

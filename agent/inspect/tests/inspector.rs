@@ -145,6 +145,35 @@ fn data_with_fin_is_inspected_and_the_connection_closes() {
 }
 
 #[test]
+fn a_connection_that_was_captured_in_part_closes() {
+    let end = place(500_000);
+    let endings: [&[(bool, u8, u32, u32)]; 2] = [
+        &[(true, RST, end, 5_001)],
+        &[
+            (true, FIN | ACK, end, 5_001),
+            (false, FIN | ACK, 5_001, end + 1),
+        ],
+    ];
+    for ending in endings {
+        let (mut pipeline, ends) = established();
+        let segment = Tcp {
+            ports: ends.ports,
+            sequence: FIRST,
+            payload: &[b'.'; 1_000],
+            ..Tcp::default()
+        };
+        let bytes = ip(ends.client, ends.server, 6, &segment.bytes());
+        let wire = u32::try_from(bytes.len()).unwrap();
+        pipeline.cut(&bytes[..200], wire);
+        for (from_client, flags, sequence, acknowledgement) in ending {
+            pipeline.segment(&ends, *from_client, *flags, (*sequence, *acknowledgement));
+        }
+        pipeline.wait(11 * SECOND);
+        assert_eq!(pipeline.inspector.stats().flows, 0, "{ending:?}");
+    }
+}
+
+#[test]
 fn the_same_ports_again_are_another_flow() {
     let (mut pipeline, ends) = established();
     pipeline.data(&ends, EXPLOIT, FIRST);

@@ -81,6 +81,11 @@ impl Stream {
         self.next
     }
 
+    /// Whether a part was not seen, so that `next_sequence` may be far behind the sender.
+    pub(crate) const fn has_gaps(&self) -> bool {
+        !self.gaps.is_empty()
+    }
+
     /// Bytes of memory held.
     pub(crate) fn footprint(&self) -> usize {
         self.buffer.capacity() + self.pending.footprint()

@@ -21,9 +21,11 @@ pub(crate) enum Lifetime {
     Established = 2,
 }
 
-/// List of the flows that hold stream memory, beside the three of [`Lifetime`].
-const HOLDERS: usize = 3;
-const LISTS: usize = 4;
+/// Lists of the flows that hold stream memory, beside the three of [`Lifetime`]: those that are
+/// over, and the others.
+const CLOSED_HOLDERS: usize = 3;
+const HOLDERS: usize = 4;
+const LISTS: usize = 5;
 
 /// A doubly linked list through the slots: longest untouched first.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +51,7 @@ const UNLINKED: Link = Link {
 struct Slot {
     flow: Option<Flow>,
     hash: u64,
-    /// Membership in a [`Lifetime`] list, and in [`HOLDERS`].
+    /// Membership in a [`Lifetime`] list, and among the holders of memory.
     links: [Link; 2],
 }
 
@@ -148,10 +150,10 @@ impl FlowTable {
     /// Moves a flow to the young end of its lists.
     pub(crate) fn touch(&mut self, index: FlowIndex, lifetime: Lifetime, holds_memory: bool) {
         self.push(AGE, lifetime as usize, index.0);
-        if holds_memory {
-            self.push(MEMORY, HOLDERS, index.0);
-        } else {
-            self.unlink(MEMORY, index.0);
+        match (holds_memory, lifetime) {
+            (true, Lifetime::Closed) => self.push(MEMORY, CLOSED_HOLDERS, index.0),
+            (true, _) => self.push(MEMORY, HOLDERS, index.0),
+            (false, _) => self.unlink(MEMORY, index.0),
         }
     }
 
@@ -180,10 +182,13 @@ impl FlowTable {
         Some((FlowIndex(at), flow.last_seen))
     }
 
-    /// The idlest flow that holds stream memory.
+    /// The flow to take stream memory from: the idlest of those that are over, else of all.
     pub(crate) fn idlest_holder(&self) -> Option<FlowIndex> {
-        let at = self.lists.get(HOLDERS)?.first;
-        (at != NIL).then_some(FlowIndex(at))
+        [CLOSED_HOLDERS, HOLDERS]
+            .into_iter()
+            .filter_map(|list| self.lists.get(list))
+            .find(|ends| ends.first != NIL)
+            .map(|ends| FlowIndex(ends.first))
     }
 
     /// The flow to give up when the table is full: one that is over before one that has not begun

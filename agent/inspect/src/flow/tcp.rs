@@ -132,7 +132,9 @@ pub(crate) fn track(flow: &mut Flow, direction: Direction, segment: &SegmentHead
     if segment.flags.any(TcpFlags::FIN) {
         sender.tcp.fin = Some(segment.end());
     }
-    if sender.tcp.finished() && receiver.tcp.finished() {
+    // The last acknowledgement is not captured when the budget is spent.
+    let both = sender.tcp.fin.is_some() && receiver.tcp.fin.is_some();
+    if both && (sender.tcp.finished() || receiver.tcp.finished()) {
         flow.phase = Phase::Closed;
     }
     tracked
@@ -237,13 +239,14 @@ fn reset(flow: &mut Flow, direction: Direction, segment: &SegmentHeader<'_>) -> 
         Phase::Closed => return Tracked::default(),
         _ => {
             let (sender, _) = flow.sides_mut(direction);
-            let next = sender
-                .stream
-                .as_ref()
-                .map_or(sender.tcp.start, |stream| Some(stream.next_sequence()));
+            let stream = sender.stream.as_ref();
+            let next = stream.map_or(sender.tcp.start, |stream| Some(stream.next_sequence()));
+            let behind_gap = stream.is_some_and(|stream| stream.has_gaps());
             let sequence = segment.sequence;
-            let valid = next.is_none_or(|next| sequence.wrapping_sub(next) <= 1)
-                || sender.tcp.acknowledged == Some(sequence);
+            let valid = next.is_none_or(|next| {
+                let ahead = sequence.wrapping_sub(next);
+                ahead <= 1 || (behind_gap && ahead.cast_signed() > 0)
+            }) || sender.tcp.acknowledged == Some(sequence);
             if !valid {
                 return Tracked {
                     contact: None,

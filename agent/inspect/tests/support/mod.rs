@@ -74,6 +74,11 @@ impl Pipeline {
 
     /// One IP packet.
     pub fn packet(&mut self, bytes: &[u8]) {
+        self.cut(bytes, u32::try_from(bytes.len()).unwrap());
+    }
+
+    /// One IP packet that was longer on the wire.
+    pub fn cut(&mut self, bytes: &[u8], wire_length: u32) {
         let packet = Packet {
             timestamp: Timestamp(self.now),
             hook: Hook::LinkIngress,
@@ -81,7 +86,7 @@ impl Pipeline {
             link_type: LinkType::RawIp,
             scope: 0,
             bytes,
-            wire_length: u32::try_from(bytes.len()).unwrap(),
+            wire_length,
             source: Owner {
                 ifindex: self.ifindex,
                 ..Owner::default()

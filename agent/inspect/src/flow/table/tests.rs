@@ -116,7 +116,8 @@ proptest! {
                 let expected = model.values().filter(|e| e.1 == at).min_by_key(|e| e.2);
                 prop_assert_eq!(table.idlest(lifetime).map(|(index, _)| index), expected.map(|e| e.0));
             }
-            let holder = model.values().filter(|e| e.3.is_some()).min_by_key(|e| e.3);
+            let holders = model.values().filter(|e| e.3.is_some());
+            let holder = holders.min_by_key(|e| (e.1 != 0, e.3));
             prop_assert_eq!(table.idlest_holder(), holder.map(|e| e.0));
         }
     }
