@@ -167,12 +167,12 @@ fn parse_action(span: Span<'_>) -> Result<Action, Fault> {
 
 fn parse_protocol(span: Span<'_>) -> Result<Protocol, Fault> {
     match span.text {
-        "ip" | "ipv4" | "ipv6" => Ok(Protocol::Ip),
+        "ip" => Ok(Protocol::Ip),
         "tcp" => Ok(Protocol::Tcp),
         "tcp-pkt" => Ok(Protocol::TcpPacket),
         "tcp-stream" => Ok(Protocol::TcpStream),
         "udp" => Ok(Protocol::Udp),
-        "icmp" | "icmpv4" | "icmpv6" => Ok(Protocol::Icmp),
+        "icmp" => Ok(Protocol::Icmp),
         "sctp" => Ok(Protocol::Sctp),
         other => Err(
             Fault::new(span.at, format!("protocol `{other}` is not supported"))

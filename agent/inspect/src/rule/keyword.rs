@@ -3,6 +3,7 @@
 use super::{
     content::{self, Content},
     diagnostic::Fault,
+    header::Protocol,
     options::{self, FlagsTest, FlowOption, ItemRange, Threshold},
     source::Span,
 };
@@ -22,12 +23,24 @@ pub(super) struct Options {
     pub(super) references: Vec<(String, String)>,
     pub(super) metadata: Vec<(String, String)>,
     pub(super) contents: Vec<Content>,
-    pub(super) flow: FlowOption,
+    pub(super) flow: Option<FlowOption>,
     pub(super) flags: Option<FlagsTest>,
     pub(super) dsize: Option<ItemRange>,
     pub(super) itype: Option<ItemRange>,
     pub(super) icode: Option<ItemRange>,
     pub(super) threshold: Option<Threshold>,
+    /// Where each option stands.
+    places: Vec<(&'static str, usize)>,
+}
+
+impl Options {
+    /// Where `keyword` stands in the file, if the rule `rule` has it; else where the rule begins.
+    pub(super) fn place(&self, keyword: &str, rule: Span<'_>) -> usize {
+        let mut places = self.places.iter();
+        places
+            .find(|(name, _)| *name == keyword)
+            .map_or(rule.at, |(_, at)| *at)
+    }
 }
 
 type Apply = fn(&mut Options, Span<'_>) -> Result<(), Fault>;
@@ -38,7 +51,10 @@ const KEYWORDS: [(&str, Apply); 26] = [
     ("sid", |o, v| set(&mut o.sid, number(v)?, v)),
     ("rev", |o, v| set(&mut o.rev, number(v)?, v)),
     ("gid", |o, v| set(&mut o.gid, number(v)?, v)),
-    ("priority", |o, v| set(&mut o.priority, number(v)?, v)),
+    ("priority", |o, v| match number(v)? {
+        0 => Err(Fault::new(v.at, "a priority is 1 (worst) to 255")),
+        priority => set(&mut o.priority, priority, v),
+    }),
     ("classtype", |o, v| {
         set(&mut o.classtype, (v.text.to_owned(), v.at), v)
     }),
@@ -75,6 +91,7 @@ const KEYWORDS: [(&str, Apply); 26] = [
         Ok(())
     }),
     ("nocase", |o, v| {
+        alone(v)?;
         let content = last(o, v)?;
         content.nocase = true;
         content.pattern.make_ascii_lowercase();
@@ -101,12 +118,14 @@ const KEYWORDS: [(&str, Apply); 26] = [
         set(&mut content.within, within, v)
     }),
     ("startswith", |o, v| {
+        alone(v)?;
         let content = last(o, v)?;
         let length = u32::try_from(content.pattern.len()).unwrap_or(u32::MAX);
         set(&mut content.offset, 0, v)?;
         set(&mut content.depth, length, v)
     }),
     ("endswith", |o, v| {
+        alone(v)?;
         last(o, v)?.endswith = true;
         Ok(())
     }),
@@ -130,10 +149,7 @@ const KEYWORDS: [(&str, Apply); 26] = [
         content.fast_pattern = true;
         Ok(())
     }),
-    ("flow", |o, v| {
-        o.flow = options::flow(v)?;
-        Ok(())
-    }),
+    ("flow", |o, v| set(&mut o.flow, options::flow(v)?, v)),
     ("flags", |o, v| set(&mut o.flags, options::flags(v)?, v)),
     ("tcp.flags", |o, v| set(&mut o.flags, options::flags(v)?, v)),
     ("dsize", |o, v| set(&mut o.dsize, options::range(v)?, v)),
@@ -156,7 +172,10 @@ pub(super) fn parse(span: Span<'_>, faults: &mut Vec<Fault>) -> Options {
             None => (option, option.slice(option.text.len(), option.text.len())),
         };
         let result = match KEYWORDS.iter().find(|(keyword, _)| *keyword == name.text) {
-            Some((_, apply)) => apply(&mut options, value),
+            Some((keyword, apply)) => {
+                options.places.push((keyword, name.at));
+                apply(&mut options, value)
+            }
             None => Err(unknown(name)),
         };
         if let Err(fault) = result {
@@ -164,6 +183,50 @@ pub(super) fn parse(span: Span<'_>, faults: &mut Vec<Fault>) -> Options {
         }
     }
     options
+}
+
+/// Complains about options that `protocol` has no use for: such a rule could never match.
+pub(super) fn fit(options: &Options, protocol: Protocol, rule: Span<'_>, faults: &mut Vec<Fault>) {
+    let tcp = matches!(protocol, Protocol::Tcp | Protocol::TcpPacket);
+    let icmp = protocol == Protocol::Icmp;
+    let stream = protocol == Protocol::TcpStream;
+    let checks = [
+        (
+            "flags",
+            options.flags.is_some() && !tcp,
+            "needs a rule for tcp",
+        ),
+        (
+            "itype",
+            options.itype.is_some() && !icmp,
+            "needs a rule for icmp",
+        ),
+        (
+            "icode",
+            options.icode.is_some() && !icmp,
+            "needs a rule for icmp",
+        ),
+        (
+            "dsize",
+            options.dsize.is_some() && stream,
+            "looks at packets, the rule only at the stream",
+        ),
+    ];
+    for (keyword, wrong, message) in checks {
+        if wrong {
+            let at = options.place(keyword, rule);
+            faults.push(Fault::new(at, message).keyword(keyword));
+        }
+    }
+}
+
+/// Refuses a value.
+fn alone(value: Span<'_>) -> Result<(), Fault> {
+    if value.text.is_empty() {
+        Ok(())
+    } else {
+        Err(Fault::new(value.at, "takes no value"))
+    }
 }
 
 /// Options between semicolons; a backslash escapes one.

@@ -29,9 +29,10 @@ pub struct RuleSet {
 }
 
 /// Reads rule files, keeps what is right and says what is not.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RuleSetBuilder {
     variables: Variables,
+    pub(super) max_rules: usize,
     rules: Vec<Arc<Rule>>,
     diagnostics: Vec<Diagnostic>,
     /// Where each (gid, sid) stands.
@@ -44,7 +45,10 @@ impl RuleSetBuilder {
     pub fn new(variables: Variables) -> Self {
         Self {
             variables,
-            ..Self::default()
+            max_rules: MAX_RULES,
+            rules: Vec::new(),
+            diagnostics: Vec::new(),
+            seen: HashMap::new(),
         }
     }
 
@@ -83,8 +87,9 @@ impl RuleSetBuilder {
             ));
             return None;
         }
-        if self.rules.len() >= MAX_RULES {
-            faults.push(Fault::new(span.at, format!("more than {MAX_RULES} rules")));
+        if self.rules.len() >= self.max_rules {
+            let message = format!("more than {} rules", self.max_rules);
+            faults.push(Fault::new(span.at, message));
             return None;
         }
         let (head, options) = match span.split_once('(') {
@@ -103,6 +108,7 @@ impl RuleSetBuilder {
         let options = keyword::parse(options, faults);
         let signature = self.signature(source, span, &options, faults)?;
         let header = header?;
+        keyword::fit(&options, header.protocol, span, faults);
         let line = source.place(span.at).0;
         Some(Rule {
             signature: Arc::new(signature),
@@ -114,7 +120,7 @@ impl RuleSetBuilder {
             destination_port: header.destination_port,
             bidirectional: header.bidirectional,
             contents: options.contents,
-            flow: options.flow,
+            flow: options.flow.unwrap_or_default(),
             flags: options.flags,
             dsize: options.dsize,
             itype: options.itype,
@@ -132,7 +138,8 @@ impl RuleSetBuilder {
         faults: &mut Vec<Fault>,
     ) -> Option<Signature> {
         let Some(sid) = options.sid.filter(|sid| *sid > 0) else {
-            faults.push(Fault::new(span.at, "a rule needs a sid above 0").keyword("sid"));
+            let at = options.place("sid", span);
+            faults.push(Fault::new(at, "a rule needs a sid above 0").keyword("sid"));
             return None;
         };
         let gid = options.gid.unwrap_or(Signature::RULE_GID);
@@ -140,7 +147,7 @@ impl RuleSetBuilder {
         if let Some((file, line)) = self.seen.get(&(gid, sid)) {
             faults.push(
                 Fault::new(
-                    span.at,
+                    options.place("sid", span),
                     format!("sid {sid} stands already at {file}:{line}"),
                 )
                 .keyword("sid"),

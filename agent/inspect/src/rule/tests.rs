@@ -89,7 +89,7 @@ fn complaints_name_the_place_and_the_rest_loads() {
             "test.rules:3:40: error: keyword `pcre` is not supported",
             "test.rules:3:52: error: keyword `contnet` is not supported (did you mean `content`?)",
             "test.rules:6:5: error: keyword `lua` is not supported",
-            "test.rules:7:1: error: sid 1 stands already at test.rules:2",
+            "test.rules:7:40: error: sid 1 stands already at test.rules:2",
             "test.rules:8:15: error: `99999` is no port (0-65535, LOW:HIGH, :HIGH, LOW:, a [list], a $VARIABLE or any)",
             "test.rules:8:21: error: unknown direction `=>` (-> or <>)",
         ]
@@ -142,6 +142,13 @@ fn what_makes_no_sense_is_refused() {
         ),
         ("rev:x;", "`x` is no number that fits here"),
         ("msg:\"a\"; msg:\"b\";", "given twice"),
+        ("flow:to_server; flow:established;", "given twice"),
+        ("content:\"a\"; nocase:yes;", "takes no value"),
+        ("content:\"a\"; startswith:3;", "takes no value"),
+        ("content:\"a\"; endswith:3;", "takes no value"),
+        ("priority:0;", "a priority is 1 (worst) to 255"),
+        ("itype:8;", "needs a rule for icmp"),
+        ("icode:0;", "needs a rule for icmp"),
     ] {
         assert_eq!(fault(options).message, message, "{options}");
     }
@@ -208,6 +215,47 @@ fn variables_nest_and_negate() {
     assert!(inside(&rule.source, "172.18.0.9"));
     assert!(inside(&rule.destination, "fd00::7") && inside(&rule.destination, "172.18.0.2"));
     assert!(!inside(&rule.destination, "172.18.0.4"));
+}
+
+#[test]
+fn options_have_to_fit_the_protocol() {
+    for (protocol, option, message) in [
+        ("udp", "flags:S;", "needs a rule for tcp"),
+        (
+            "tcp-stream",
+            "dsize:1;",
+            "looks at packets, the rule only at the stream",
+        ),
+        ("ipv6", "dsize:1;", "protocol `ipv6` is not supported"),
+    ] {
+        let rule = format!("alert {protocol} any any -> any any ({option} sid:1;)");
+        assert_eq!(load(&rule).1[0].message, message, "{rule}");
+    }
+}
+
+#[test]
+fn rules_and_sets_are_bounded() {
+    let long = |text: &str, count: usize, expected: &str| {
+        let complaint = fault(&text.repeat(count));
+        assert!(complaint.message.starts_with(expected), "{complaint}");
+    };
+    long("reference:url,example.org;", 3_000, "rule longer than");
+    long("content:\"a\";", 65, "more than 64 contents");
+    let pattern = format!("content:\"{}\";", "a".repeat(8_193));
+    long(&pattern, 1, "content longer than 8192 bytes");
+    let members = format!("[{}1]", "1,".repeat(10_000));
+    let (rules, diagnostics) = load(&format!("alert tcp any {members} -> any any (sid:1;)"));
+    assert!(rules.is_empty());
+    assert_eq!(diagnostics[0].message, "list too deep or too long");
+
+    let mut builder = RuleSetBuilder::new(Variables::default());
+    builder.max_rules = 2;
+    for sid in 1..5 {
+        builder.add_source("many", &format!("alert ip any any -> any any (sid:{sid};)"));
+    }
+    let (set, diagnostics) = builder.build();
+    assert_eq!((set.rules.len(), diagnostics.len()), (2, 2));
+    assert_eq!(diagnostics[0].message, "more than 2 rules");
 }
 
 #[test]
