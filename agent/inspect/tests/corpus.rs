@@ -42,3 +42,8 @@ fn frames_in_sequence() {
 fn segments_of_a_connection() {
     replay("one_connection", drive::one_connection);
 }
+
+#[test]
+fn rule_files() {
+    replay("rules", drive::rules);
+}

@@ -58,6 +58,35 @@ static ENGINE: LazyLock<Arc<Engine>> = LazyLock::new(|| {
     Arc::new(Engine::new(&builder.build().0))
 });
 
+/// A rule file, and itself as traffic for the rules that loaded.
+pub fn rules(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    let mut builder = RuleSetBuilder::new(Variables::default());
+    builder.add_source("fuzz.rules", &text);
+    let (set, diagnostics) = builder.build();
+    for diagnostic in diagnostics {
+        let line = text.split('\n').nth(diagnostic.line - 1);
+        let length = line.map(str::len);
+        assert!(
+            length.is_some_and(|length| diagnostic.column <= length + 1),
+            "{diagnostic} is outside of the file"
+        );
+        let _ = diagnostic.render(&text);
+    }
+    let mut drive = Drive::new(&Arc::new(Engine::new(&set)));
+    for (piece, sequence) in input.chunks(40).zip((1_u32..).step_by(40)) {
+        let segment = Tcp {
+            sequence,
+            payload: piece,
+            ..Tcp::default()
+        };
+        let (client, server) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
+        let bytes = ip(client, server, 6, &segment.bytes());
+        drive.packet(&frame(1, 0, &bytes, drive.now));
+    }
+    drive.finish();
+}
+
 /// One frame: its link type, how much more was on the wire, and its bytes.
 pub fn one_frame(input: &[u8]) {
     let [link, more, bytes @ ..] = input else {
@@ -73,7 +102,7 @@ pub fn one_frame(input: &[u8]) {
 /// Frames through inspector and correlator. Each: link type, tenths of seconds since the last,
 /// length, bytes.
 pub fn many_frames(mut input: &[u8]) {
-    let mut drive = Drive::new();
+    let mut drive = Drive::new(&ENGINE);
     while let [link, tenths, length, rest @ ..] = input {
         let (bytes, rest) = rest.split_at(usize::from(*length).min(rest.len()));
         drive.now += u64::from(*tenths) * 100_000_000;
@@ -86,7 +115,7 @@ pub fn many_frames(mut input: &[u8]) {
 /// Segments of one connection through the inspector. Each: direction and flags, sequence number,
 /// acknowledgement, length; the payload repeats the length.
 pub fn one_connection(mut input: &[u8]) {
-    let mut drive = Drive::new();
+    let mut drive = Drive::new(&ENGINE);
     while let [
         direction,
         flags,
@@ -130,9 +159,9 @@ struct Drive {
 }
 
 impl Drive {
-    fn new() -> Self {
+    fn new(engine: &Arc<Engine>) -> Self {
         Self {
-            inspector: Inspector::new(Arc::clone(&ENGINE), LIMITS),
+            inspector: Inspector::new(Arc::clone(engine), LIMITS),
             correlator: Correlator::new(BehaviorConfig {
                 actors: 3,
                 targets: 8,
