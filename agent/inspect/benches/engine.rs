@@ -37,14 +37,16 @@ fn main() {
         black_box(lines);
     });
     report("plain byte scan", bytes, scan, scan);
-    for (name, rules) in [
-        ("starter rules", STARTER.to_owned()),
-        ("1,000 rules", generated(1_000, "any")),
-        ("5,000 rules", generated(5_000, "any")),
-        ("5,000 rules on 50 ports", generated(5_000, "port")),
+    for (name, rules, segment) in [
+        ("starter rules", STARTER.to_owned(), SEGMENT),
+        ("1,000 rules", generated(1_000, "any"), SEGMENT),
+        ("5,000 rules", generated(5_000, "any"), SEGMENT),
+        ("5,000 rules on 50 ports", generated(5_000, "port"), SEGMENT),
+        ("50 half found", half_found(), SEGMENT),
+        ("50 half found, 32 byte", half_found(), 32),
     ] {
         let engine = engine(&rules);
-        let time = best(|| inspect(&engine, &flows));
+        let time = best(|| inspect(&engine, &flows, segment));
         report(name, bytes, time, scan);
     }
 }
@@ -79,13 +81,13 @@ fn engine(rules: &str) -> Engine {
 }
 
 /// Every flow as segments of its stream, as the flow stage hands them over.
-fn inspect(engine: &Engine, flows: &[Vec<u8>]) {
+fn inspect(engine: &Engine, flows: &[Vec<u8>], segment: usize) {
     let mut scratch = Scratch::default();
     let mut found = 0_u64;
     for flow in flows {
         let mut matches = FlowMatches::default();
         let mut fresh = 0;
-        for segment in flow.chunks(SEGMENT) {
+        for segment in flow.chunks(segment) {
             let headers = headers(segment.len());
             let end = fresh + segment.len();
             let inspection = Inspection {
@@ -161,6 +163,17 @@ fn generated(count: usize, ports: &str) -> String {
             format!(
                 "alert tcp any any -> any {port} (msg:\"x\"; flow:established,to_server; content:\"/{}/{}\"; nocase; content:\"{}=\"; distance:0; within:64; sid:{sid};)\n",
                 next(), next(), next()
+            )
+        })
+        .collect()
+}
+
+/// Rules of which every conversation has one content and none the other.
+fn half_found() -> String {
+    (1..=50)
+        .map(|sid| {
+            format!(
+                "alert tcp any any -> any any (msg:\"x\"; content:\"X-Request-Id\"; content:\"never{sid}\"; sid:{sid};)\n"
             )
         })
         .collect()

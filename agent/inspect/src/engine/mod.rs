@@ -34,7 +34,7 @@ pub struct Engine {
 pub struct Scratch {
     candidates: Vec<u32>,
     matched: Vec<u32>,
-    /// Round in which each rule was last made a candidate.
+    /// Round in which each rule was last decided to be a candidate or not.
     seen: Vec<u32>,
     round: u32,
     /// Evaluations that were given up after too many steps.
@@ -51,11 +51,19 @@ pub struct FlowMatches {
     /// threshold to count for.
     done: Vec<u32>,
     /// Rules whose fast pattern was seen while the rest was still to come.
-    pending: Vec<u32>,
+    pending: Vec<Pending>,
     /// There were more of those than are remembered: the next search begins at the window's start.
     rescan: bool,
     /// A `pass` rule has matched on the stream: it silences what follows in this direction.
     passed: bool,
+}
+
+/// A rule that was found in part.
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    rule: u32,
+    /// Index of a content without which it need not be tried again.
+    awaits: Option<usize>,
 }
 
 impl Engine {
@@ -95,10 +103,8 @@ impl Engine {
             self.verify(inspection, scratch, None);
         } else if !matches.passed {
             let fresh = if matches.rescan { 0 } else { inspection.fresh };
+            self.retry(inspection, matches, scratch);
             self.compiled.candidates(inspection, fresh, scratch);
-            for rule in &matches.pending {
-                scratch.candidate(*rule);
-            }
             self.verify(inspection, scratch, Some(matches));
         }
         let rules = || scratch.matched.iter().filter_map(|index| self.rule(*index));
@@ -109,6 +115,22 @@ impl Engine {
         }
     }
 
+    /// Makes candidates of the pending rules for which something has arrived; the others stay, and
+    /// are no candidates in this round.
+    fn retry(&self, inspection: &Inspection<'_>, matches: &mut FlowMatches, scratch: &mut Scratch) {
+        matches.rescan = false;
+        matches.pending.retain(|pending| {
+            let arrived = match (pending.awaits, self.rule(pending.rule)) {
+                (Some(content), Some(rule)) => verify::arrived(rule, content, inspection),
+                _ => true,
+            };
+            if scratch.mark(pending.rule) && arrived {
+                scratch.candidates.push(pending.rule);
+            }
+            !arrived
+        });
+    }
+
     /// Tries the candidates. `matches` is what is kept of a stream.
     fn verify(
         &self,
@@ -116,10 +138,6 @@ impl Engine {
         scratch: &mut Scratch,
         mut matches: Option<&mut FlowMatches>,
     ) {
-        if let Some(matches) = &mut matches {
-            matches.pending.clear();
-            matches.rescan = false;
-        }
         for index in &scratch.candidates {
             let Some(rule) = self.rule(*index) else {
                 continue;
@@ -138,8 +156,15 @@ impl Engine {
                 (Some(matches), Verdict::Match) if rule.threshold.is_none() => {
                     matches.done.push(*index);
                 }
-                (Some(matches), Verdict::NotYet) => {
-                    matches.remember(*index, &mut scratch.pending_dropped);
+                (Some(matches), Verdict::NotYet(awaits)) => {
+                    // Data that does not follow what was evaluated before, such as bytes aside from
+                    // the stream, says nothing about what the stream has.
+                    let awaits = awaits.filter(|_| inspection.fresh > 0);
+                    let pending = Pending {
+                        rule: *index,
+                        awaits,
+                    };
+                    matches.remember(pending, &mut scratch.pending_dropped);
                 }
                 _ => {}
             }
@@ -165,22 +190,23 @@ impl Scratch {
 
     /// Makes a rule a candidate, once a round.
     fn candidate(&mut self, rule: u32) {
-        let slot = usize::try_from(rule)
-            .ok()
-            .and_then(|index| self.seen.get_mut(index));
-        if let Some(seen) = slot
-            && *seen != self.round
-        {
-            *seen = self.round;
+        if self.mark(rule) {
             self.candidates.push(rule);
         }
+    }
+
+    /// Whether this is the first time in this round.
+    fn mark(&mut self, rule: u32) -> bool {
+        let slot = usize::try_from(rule).ok();
+        slot.and_then(|slot| self.seen.get_mut(slot))
+            .is_some_and(|seen| core::mem::replace(seen, self.round) != self.round)
     }
 }
 
 impl FlowMatches {
-    fn remember(&mut self, rule: u32, dropped: &mut u64) {
+    fn remember(&mut self, pending: Pending, dropped: &mut u64) {
         if self.pending.len() < MAX_PENDING {
-            self.pending.push(rule);
+            self.pending.push(pending);
         } else {
             self.rescan = true;
             *dropped += 1;

@@ -343,7 +343,7 @@ fn rules_that_can_no_longer_match_are_not_remembered() {
         &mut Scratch::default(),
         &mut |_| (),
     );
-    let sid = |index: &u32| engine.rules()[*index as usize].signature.sid;
+    let sid = |pending: &Pending| engine.rules()[pending.rule as usize].signature.sid;
     assert_eq!(matches.pending.iter().map(sid).collect::<Vec<_>>(), [5]);
 }
 
@@ -409,7 +409,9 @@ proptest! {
              alert tcp any any -> any any (content:\"a\"; depth:3; content:\"cc\"; sid:3;)\n\
              alert tcp any any -> any any (content:\"b-\"; fast_pattern; content:\"aa\"; content:\"c\"; within:2; sid:4;)\n\
              alert tcp any any -> any any (content:\"bb\"; offset:5; content:\"a\"; distance:-4; within:2; sid:5;)\n\
-             alert tcp any any -> any any (content:\"c\"; content:\"a\"; distance:1; content:\"-\"; distance:0; content:\"b\"; within:3; sid:6;)",
+             alert tcp any any -> any any (content:\"c\"; content:\"a\"; distance:1; content:\"-\"; distance:0; content:\"b\"; within:3; sid:6;)\n\
+             alert tcp any any -> any any (content:\"b\"; content:\"A\"; within:2; content:!\"c\"; within:1; content:\"-a\"; distance:-1; sid:7;)\n\
+             alert tcp any any -> any any (content:\"a\"; content:\"A\"; offset:3; nocase; content:\"B\"; distance:2; within:9; content:\"bc\"; sid:8;)",
         );
         let mut cuts: Vec<usize> = cuts.into_iter().filter(|cut| *cut < data.len()).collect();
         cuts.sort_unstable();

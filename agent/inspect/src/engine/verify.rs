@@ -18,8 +18,9 @@ const COMPARISON: usize = 8;
 pub(super) enum Verdict {
     /// It matches.
     Match,
-    /// It may match when more of the stream has arrived.
-    NotYet,
+    /// It may match when more of the stream has arrived; not before the content of this index has,
+    /// if one is known.
+    NotYet(Option<usize>),
     /// Whatever follows in this direction, it does not match.
     Never,
 }
@@ -30,7 +31,7 @@ pub(super) fn rule(rule: &Rule, inspection: &Inspection<'_>, exceeded: &mut u64)
         return Verdict::Never;
     }
     if !established(rule, inspection) || !fields(rule, inspection) {
-        return Verdict::NotYet;
+        return Verdict::NotYet(None);
     }
     let fresh = match (inspection.unit, rule.threshold) {
         // A rule that counts its matches must not count one twice.
@@ -43,14 +44,35 @@ pub(super) fn rule(rule: &Rule, inspection: &Inspection<'_>, exceeded: &mut u64)
         work: MAX_WORK,
         exceeded: false,
         never: false,
+        count: rule.contents.len(),
+        awaited: None,
     };
     let outcome = search.contents(&rule.contents, None, 0);
     *exceeded += u64::from(search.exceeded);
     match outcome {
         Outcome::Found => Verdict::Match,
         _ if search.never => Verdict::Never,
-        _ => Verdict::NotYet,
+        _ => Verdict::NotYet(search.awaited),
     }
+}
+
+/// Whether the content of this index ends in bytes that were not evaluated before.
+pub(super) fn arrived(rule: &Rule, content: usize, inspection: &Inspection<'_>) -> bool {
+    let Some(content) = rule.contents.get(content) else {
+        return true;
+    };
+    let mut search = Search {
+        inspection,
+        fresh: 0,
+        work: usize::MAX,
+        exceeded: false,
+        never: false,
+        count: 0,
+        awaited: None,
+    };
+    let before = content.pattern.len().saturating_sub(1);
+    let low = inspection.fresh.saturating_sub(before);
+    search.next(content, low, inspection.data.len()).is_some()
 }
 
 fn addressed(rule: &Rule, inspection: &Inspection<'_>) -> bool {
@@ -124,6 +146,10 @@ struct Search<'a> {
     exceeded: bool,
     /// A content decides against the rule for good.
     never: bool,
+    /// Contents of the rule.
+    count: usize,
+    /// Index of a content that was nowhere to be found: no match without it.
+    awaited: Option<usize>,
 }
 
 /// How the contents from one on were found.
@@ -176,6 +202,9 @@ impl Search<'_> {
         }
         if !anywhere {
             self.never |= !self.exceeded && self.in_view(content);
+            if narrowing && !content.endswith && !self.exceeded {
+                self.awaited = Some(self.count - contents.len());
+            }
         }
         if self.exceeded || narrowing && (!anywhere || self.fresh == 0) {
             Outcome::Hopeless
