@@ -424,4 +424,32 @@ proptest! {
         }
         prop_assert_eq!(stream(&engine, &pieces), stream(&engine, &[&data]));
     }
+
+    /// A window that slides loses no match that lies in it.
+    #[test]
+    fn a_sliding_window_loses_nothing(
+        before in prop::collection::vec(prop::sample::select(b"ned h".to_vec()), 0..200),
+        gap in prop::collection::vec(prop::sample::select(b"ned h".to_vec()), 0..40),
+        size in 1_usize..30,
+    ) {
+        const WINDOW: usize = 64;
+        let engine = tcp("content:\"needle\"; content:\"hay\"; distance:0; within:44;");
+        let data = [&before[..], b"needle", &gap[..], b"hay", b"."].concat();
+        let mut matches = FlowMatches::default();
+        let mut scratch = Scratch::default();
+        let mut found = 0;
+        let mut end = 0_usize;
+        for piece in data.chunks(size) {
+            let start = end.saturating_sub(WINDOW);
+            let headers = tcp_headers(0x18, piece.len());
+            let inspection = Inspection {
+                data_start: start as u64,
+                fresh: end - start,
+                ..window(&headers, &data[start..end + piece.len()])
+            };
+            engine.inspect(&inspection, &mut matches, &mut scratch, &mut |_| found += 1);
+            end += piece.len();
+        }
+        prop_assert_eq!(found, 1);
+    }
 }

@@ -77,14 +77,14 @@ impl Thresholds {
         }
     }
 
-    /// Lets go of counts whose period is over; if none is, of all: a flood of sources must not keep
-    /// others from being counted for longer than one period.
+    /// Lets go of counts whose period is over; if that frees too little, of all: a flood of sources
+    /// must not keep others from being counted for longer than one period, nor have the table
+    /// searched again for each of them.
     fn make_room(&mut self, now: Timestamp) {
-        let before = self.counts.len();
         self.counts
             .retain(|_, count| now.since(count.start) < count.period);
-        if self.counts.len() == before {
-            self.evicted += before as u64;
+        if self.counts.len() > MAX_COUNTS / 8 * 7 {
+            self.evicted += self.counts.len() as u64;
             self.counts.clear();
         }
     }
