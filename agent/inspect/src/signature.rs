@@ -1,7 +1,7 @@
 //! What a finding says it found: the same for a rule and for a behaviour.
 
-/// What the engine does on a match. Only `Alert` raises a finding; `Pass` silences the flow for the
-/// packet at hand (Suricata: actions). Hydrophone observes: `drop` and `reject` alert.
+/// What the engine does on a match. Only `Alert` raises a finding; `Pass` silences the packet,
+/// or the rest of the stream's direction (Suricata: actions). Hydrophone observes: `drop` and `reject` alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Raise a finding.

@@ -10,7 +10,8 @@ const MAX_PATTERN: usize = 8_192;
 pub struct Content {
     /// The bytes; in lower case with `nocase`.
     pub pattern: Vec<u8>,
-    /// The pattern must not be there.
+    /// The pattern must not be there. On a stream that is: not in what has arrived when everything
+    /// else matches.
     pub negated: bool,
     /// ASCII case does not matter.
     pub nocase: bool,
@@ -22,7 +23,7 @@ pub struct Content {
     pub distance: Option<i32>,
     /// Bytes from there on in which the whole pattern lies.
     pub within: Option<u32>,
-    /// The pattern ends the data.
+    /// The pattern ends the data: the packet, or what has arrived of the stream.
     pub endswith: bool,
     /// The author wants this one to be searched first.
     pub fast_pattern: bool,

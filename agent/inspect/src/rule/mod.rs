@@ -1,6 +1,6 @@
 //! The Suricata rule language: from text to typed rules, with every error at its place.
 //!
-//! A subset for now; a rule that uses more is rejected with a reason and the rest loads.
+//! A subset of it: a rule that uses more is rejected with a reason and the rest loads.
 
 mod classification;
 mod content;
