@@ -1,7 +1,9 @@
 //! Hydrophone's build, test and demo tasks.
 
+mod bench;
 mod build_ebpf;
 mod command;
+mod demo;
 mod image;
 mod run;
 mod setup;
@@ -46,6 +48,20 @@ enum Task {
         #[arg(long)]
         unit: bool,
     },
+    /// Show two containers, an attack and the alerts, all of its own
+    Demo,
+    /// Measure what watching costs: agent off, agent on and tcpdump side by side
+    Bench {
+        /// Measurements of each
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+    },
+    /// Load for the benchmark, inside its containers
+    #[command(hide = true)]
+    Load {
+        #[command(subcommand)]
+        load: bench::Load,
+    },
     /// Make an OCI image from scratch: the agent and the libraries that it needs
     Image {
         /// An agent that is built already; without it, one is built for release
@@ -59,6 +75,9 @@ enum Task {
 
 fn main() -> ExitCode {
     let outcome = root().and_then(|root| match Cli::parse().task {
+        Task::Demo => demo::demo(&root).map(|()| ExitCode::SUCCESS),
+        Task::Bench { rounds } => bench::bench(&root, rounds).map(|()| ExitCode::SUCCESS),
+        Task::Load { load } => load.run().map(|()| ExitCode::SUCCESS),
         Task::Setup { group } => setup::setup(&root, group).map(|_| ExitCode::SUCCESS),
         Task::BuildEbpf => build_ebpf::build_ebpf(&root).map(|_| ExitCode::SUCCESS),
         Task::Run { arguments } => run::run(&root, &arguments),

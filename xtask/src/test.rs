@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Tests that need root, by nextest's name of their binary.
-const NEEDS_ROOT: &str = "binary(/^e2e_/) | binary(kernel_fixtures)";
+const NEEDS_ROOT: &str = "package(hydrophone-tests)";
 
 /// Runs everything. The last line on standard output is `N passed, N failed, N skipped`.
 pub(crate) fn test(root: &Path, unit: bool) -> ExitCode {
