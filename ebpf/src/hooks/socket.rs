@@ -28,11 +28,11 @@ pub(crate) fn egress(ctx: &SkBuffContext) {
 
 #[inline(always)]
 fn inspect_egress(skb: *mut __sk_buff) -> Counter {
-    let mut parsed = parse_network(skb);
     if !on_loopback(skb) {
         // The link's classifier sees the same socket: nothing to add but counting.
         return Counter::IdentityOnly;
     }
+    let mut parsed = parse_network(skb);
     let Some(flow) = loopback_flow(skb, &mut parsed) else {
         return Counter::FlowTableFull;
     };
