@@ -61,13 +61,13 @@ fn io_error(what: &'static str) -> impl Fn(io::Error) -> DaemonError {
 /// # Errors
 /// When something that it needs is missing. Nothing is left attached then.
 pub fn run(config: &Config) -> Result<(), DaemonError> {
-    let _instance = Instance::claim()?;
-    let rules = load_rules(&config.rules)?;
-    rules.log();
-    let engine = Arc::new(ArcSwap::from(Arc::clone(&rules.engine)));
     let census = Census::new(CensusConfig::from(&config.census))
         .map(Arc::new)
         .map_err(io_error("cannot look at the containers of this host"))?;
+    let _instance = Instance::claim(census.cgroups().root())?;
+    let rules = load_rules(&config.rules)?;
+    rules.log();
+    let engine = Arc::new(ArcSwap::from(Arc::clone(&rules.engine)));
     let shutdown = Shutdown::new()?;
     let Loaded {
         mut probe,

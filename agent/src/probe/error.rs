@@ -68,11 +68,6 @@ pub enum ProbeError {
         /// Why.
         source: Box<MapError>,
     },
-    /// No cgroup2 file system is mounted.
-    #[error(
-        "no cgroup2 file system is mounted: mount one (mount -t cgroup2 none /sys/fs/cgroup/unified)"
-    )]
-    NoCgroup2,
     /// An operating system call failed.
     #[error("{what}: {source}")]
     Io {

@@ -120,13 +120,19 @@ fn attachment(config: &Config) -> Check {
 }
 
 fn instance() -> Check {
-    match Instance::claim() {
+    let Ok(cgroups) = Cgroups::find() else {
+        return Check::warn(
+            "without cgroup2 it cannot be told whether another Hydrophone is running",
+            "see cgroup2 above",
+        );
+    };
+    match Instance::claim(cgroups.root()) {
         Ok(_) => Check::ok("no other Hydrophone is running"),
         Err(error @ ProbeError::AlreadyRunning { .. }) => Check::warn(
             error.to_string(),
             "that one reports; `hydrophone run` would be refused",
         ),
-        Err(error) => Check::fail(error.to_string(), "is AF_UNIX allowed?"),
+        Err(error) => Check::fail(error.to_string(), "can the cgroup2 root be read?"),
     }
 }
 
