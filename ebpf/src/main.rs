@@ -28,6 +28,7 @@ mod maps;
 #[cfg(target_arch = "bpf")]
 mod outcome;
 
+/// Their names tell an administrator whose they are (`bpftool prog`, `tc filter`); 15 bytes are shown.
 #[cfg(target_arch = "bpf")]
 mod programs {
     use aya_ebpf::{
@@ -43,49 +44,49 @@ mod programs {
     const PASS: i32 = 1;
 
     #[classifier]
-    fn link_ingress(ctx: TcContext) -> i32 {
+    fn hydro_link_in(ctx: TcContext) -> i32 {
         link::ingress(&ctx);
         NEXT
     }
 
     #[classifier]
-    fn link_egress(ctx: TcContext) -> i32 {
+    fn hydro_link_out(ctx: TcContext) -> i32 {
         link::egress(&ctx);
         NEXT
     }
 
     #[cgroup_skb]
-    fn socket_egress(ctx: SkBuffContext) -> i32 {
+    fn hydro_sock_out(ctx: SkBuffContext) -> i32 {
         socket::egress(&ctx);
         PASS
     }
 
     #[cgroup_skb]
-    fn socket_ingress(ctx: SkBuffContext) -> i32 {
+    fn hydro_sock_in(ctx: SkBuffContext) -> i32 {
         socket::ingress(&ctx);
         PASS
     }
 
     #[cgroup_sock_addr(connect4)]
-    fn connect4(ctx: SockAddrContext) -> i32 {
+    fn hydro_connect4(ctx: SockAddrContext) -> i32 {
         socket_owner::remember(&ctx);
         PASS
     }
 
     #[cgroup_sock_addr(connect6)]
-    fn connect6(ctx: SockAddrContext) -> i32 {
+    fn hydro_connect6(ctx: SockAddrContext) -> i32 {
         socket_owner::remember(&ctx);
         PASS
     }
 
     #[cgroup_sock_addr(sendmsg4)]
-    fn sendmsg4(ctx: SockAddrContext) -> i32 {
+    fn hydro_sendmsg4(ctx: SockAddrContext) -> i32 {
         socket_owner::remember(&ctx);
         PASS
     }
 
     #[cgroup_sock_addr(sendmsg6)]
-    fn sendmsg6(ctx: SockAddrContext) -> i32 {
+    fn hydro_sendmsg6(ctx: SockAddrContext) -> i32 {
         socket_owner::remember(&ctx);
         PASS
     }

@@ -91,7 +91,7 @@ pub(super) fn start(
     };
     let namespace = Namespace::read()?;
     for link in links::container_links(&namespace.links) {
-        let swept = sweep_leftovers(&link.name);
+        let swept = sweep_leftovers(link.ifindex, &link.name);
         if swept > 0 {
             tracing::warn!(
                 link = link.name,

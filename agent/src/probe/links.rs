@@ -7,7 +7,7 @@ use aya::programs::{
     tc::{self, NlOptions, SchedClassifierLinkId, TcAttachOptions},
 };
 
-use super::{ProbeError, load::at_least, names};
+use super::{ProbeError, load::at_least, names, qdisc};
 
 /// How classifiers are attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +53,6 @@ pub(super) struct Links {
 }
 
 struct Attached {
-    name: String,
     ids: [Option<SchedClassifierLinkId>; 2],
     /// The clsact qdisc is ours to remove when nobody else uses it.
     made_qdisc: bool,
@@ -80,7 +79,6 @@ impl Links {
         }
         let made_qdisc = mode == AttachMode::Clsact && tc::qdisc_add_clsact(name).is_ok();
         let mut attached = Attached {
-            name: name.to_owned(),
             ids: [None, None],
             made_qdisc,
         };
@@ -99,7 +97,7 @@ impl Links {
             }
         }
         if let Some(failure) = failure {
-            release(ebpf, attached);
+            release(ebpf, ifindex, attached);
             return Err(failure);
         }
         self.attached.insert(ifindex, attached);
@@ -111,18 +109,18 @@ impl Links {
         let Some(attached) = self.attached.remove(&ifindex) else {
             return false;
         };
-        release(ebpf, attached);
+        release(ebpf, ifindex, attached);
         true
     }
 
     pub(super) fn detach_all(&mut self, ebpf: &mut aya::Ebpf) {
-        for (_, attached) in self.attached.drain() {
-            release(ebpf, attached);
+        for (ifindex, attached) in self.attached.drain() {
+            release(ebpf, ifindex, attached);
         }
     }
 }
 
-fn release(ebpf: &mut aya::Ebpf, attached: Attached) {
+fn release(ebpf: &mut aya::Ebpf, ifindex: u32, attached: Attached) {
     for ((program, _), id) in PLACES.into_iter().zip(attached.ids) {
         if let (Some(id), Ok(classifier)) = (id, classifier(ebpf, program)) {
             // The link may have gone, and its filter with it: nothing is left to undo then.
@@ -130,7 +128,8 @@ fn release(ebpf: &mut aya::Ebpf, attached: Attached) {
         }
     }
     if attached.made_qdisc {
-        qdisc::remove_if_unused(&attached.name);
+        // It stays when this fails; without filters it does nothing.
+        let _ = qdisc::remove_if_unused(ifindex);
     }
 }
 
@@ -152,37 +151,14 @@ fn classifier<'a>(
 }
 
 /// Removes the clsact filters that a killed agent left on a link. Returns how many hooks had one.
-pub fn sweep_leftovers(name: &str) -> usize {
+pub fn sweep_leftovers(ifindex: u32, name: &str) -> usize {
     let swept = PLACES
         .into_iter()
         .filter(|(program, place)| tc::qdisc_detach_program(name, *place, program).is_ok())
         .count();
     if swept > 0 {
-        qdisc::remove_if_unused(name);
+        // It stays when this fails; without filters it does nothing.
+        let _ = qdisc::remove_if_unused(ifindex);
     }
     swept
-}
-
-mod qdisc {
-    use std::process::{Command, Stdio};
-
-    /// Removes a clsact qdisc that nobody has a filter on.
-    ///
-    /// By `tc`, which is there wherever iproute2 is; without it an empty qdisc stays, which is
-    /// inert. Only on kernels without tcx.
-    pub(super) fn remove_if_unused(link: &str) {
-        let filters = |hook: &str| {
-            Command::new("tc")
-                .args(["filter", "show", "dev", link, hook])
-                .stderr(Stdio::null())
-                .output()
-                .is_ok_and(|output| output.status.success() && output.stdout.is_empty())
-        };
-        if filters("ingress") && filters("egress") {
-            let _ = Command::new("tc")
-                .args(["qdisc", "del", "dev", link, "clsact"])
-                .stderr(Stdio::null())
-                .status();
-        }
-    }
 }

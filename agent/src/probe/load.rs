@@ -1,6 +1,6 @@
 //! Loading the kernel object and attaching its programs.
 
-use std::{borrow::Cow, fs, fs::File, path::PathBuf, time::Duration};
+use std::{borrow::Cow, fs, fs::File, io::ErrorKind, path::PathBuf, time::Duration};
 
 use aya::{
     Ebpf, EbpfLoader,
@@ -167,15 +167,15 @@ impl Probe {
     fn verify(&mut self) -> Result<(), ProbeError> {
         for name in [names::LINK_INGRESS, names::LINK_EGRESS] {
             let program: &mut SchedClassifier = self.program(name)?;
-            program.load().map_err(|source| refused(name, source))?;
+            patiently(name, || program.load())?;
         }
         for name in [names::SOCKET_EGRESS, names::SOCKET_INGRESS] {
             let program: &mut CgroupSkb = self.program(name)?;
-            program.load().map_err(|source| refused(name, source))?;
+            patiently(name, || program.load())?;
         }
         for name in names::SOCK_ADDR {
             let program: &mut CgroupSockAddr = self.program(name)?;
-            program.load().map_err(|source| refused(name, source))?;
+            patiently(name, || program.load())?;
         }
         Ok(())
     }
@@ -296,6 +296,22 @@ impl Drop for Probe {
     fn drop(&mut self) {
         self.detach_all();
     }
+}
+
+/// The verifier gives up with `EAGAIN` when a signal arrives (`bpf_check`); like libbpf, try again.
+fn patiently(
+    name: &'static str,
+    mut load: impl FnMut() -> Result<(), ProgramError>,
+) -> Result<(), ProbeError> {
+    const ATTEMPTS: usize = 5;
+    for _ in 1..ATTEMPTS {
+        match load() {
+            Err(ProgramError::LoadError { io_error, .. })
+                if io_error.kind() == ErrorKind::WouldBlock => {}
+            other => return other.map_err(|source| refused(name, source)),
+        }
+    }
+    load().map_err(|source| refused(name, source))
 }
 
 fn refused(name: &'static str, source: ProgramError) -> ProbeError {

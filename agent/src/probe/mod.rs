@@ -7,6 +7,7 @@ mod error;
 mod instance;
 mod links;
 mod load;
+mod qdisc;
 mod ring;
 
 pub use budget::Budgets;
@@ -20,11 +21,16 @@ pub use ring::{RingReader, Shutdown, Wake};
 
 /// Names of the object's programs and maps: the only place that knows them.
 mod names {
-    pub(super) const LINK_INGRESS: &str = "link_ingress";
-    pub(super) const LINK_EGRESS: &str = "link_egress";
-    pub(super) const SOCKET_EGRESS: &str = "socket_egress";
-    pub(super) const SOCKET_INGRESS: &str = "socket_ingress";
-    pub(super) const SOCK_ADDR: [&str; 4] = ["connect4", "connect6", "sendmsg4", "sendmsg6"];
+    pub(super) const LINK_INGRESS: &str = "hydro_link_in";
+    pub(super) const LINK_EGRESS: &str = "hydro_link_out";
+    pub(super) const SOCKET_EGRESS: &str = "hydro_sock_out";
+    pub(super) const SOCKET_INGRESS: &str = "hydro_sock_in";
+    pub(super) const SOCK_ADDR: [&str; 4] = [
+        "hydro_connect4",
+        "hydro_connect6",
+        "hydro_sendmsg4",
+        "hydro_sendmsg6",
+    ];
     pub(super) const RINGS: &str = "RINGS";
     pub(super) const FLOWS: &str = "FLOWS";
     pub(super) const COVERED: &str = "COVERED";

@@ -84,9 +84,9 @@ impl Fixture {
         records
     }
 
-    /// Runs `link_ingress` on `frame` and returns its only record.
+    /// Runs `hydro_link_in` on `frame` and returns its only record.
     pub(crate) fn ingress(&mut self, frame: &[u8]) -> Recorded {
-        self.link("link_ingress", frame);
+        self.link("hydro_link_in", frame);
         let mut records = self.records();
         assert_eq!(records.len(), 1, "one record for one packet");
         self.assert_account();

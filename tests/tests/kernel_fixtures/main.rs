@@ -146,8 +146,8 @@ fn what_cannot_be_parsed_is_recorded_as_malformed() {
 #[test]
 fn what_is_not_ip_is_counted() {
     let mut fixture = fixture();
-    fixture.link("link_ingress", &ethernet(0x88cc, &[0; 50]));
-    fixture.link("link_egress", &ethernet(0x88cc, &[0; 50]));
+    fixture.link("hydro_link_in", &ethernet(0x88cc, &[0; 50]));
+    fixture.link("hydro_link_out", &ethernet(0x88cc, &[0; 50]));
     assert!(fixture.records().is_empty());
     assert_eq!(fixture.count(Hook::LinkIngress, Counter::NotIp), 1);
     assert_eq!(fixture.count(Hook::LinkEgress, Counter::NotIp), 1);
@@ -165,21 +165,21 @@ fn both_directions_and_all_fragments_share_a_ring() {
     for port in 1_000..1_032 {
         let there = ipv4_between(a, b, 0, 6, &tcp_between(port, 80, ACK, b"there"));
         let back = ipv4_between(b, a, 0, 6, &tcp_between(80, port, ACK, b"back"));
-        fixture.link("link_ingress", &ethernet(IPV4, &there));
-        fixture.link("link_ingress", &ethernet(IPV4, &back));
+        fixture.link("hydro_link_in", &ethernet(IPV4, &there));
+        fixture.link("hydro_link_in", &ethernet(IPV4, &back));
         let records = fixture.records();
         assert_eq!(records[0].header.flow_hash, records[1].header.flow_hash);
     }
     fixture.link(
-        "link_ingress",
+        "hydro_link_in",
         &ethernet(IPV4, &ipv4_between(a, b, 0x2000, 6, &tcp(ACK, &[1; 64]))),
     );
     fixture.link(
-        "link_ingress",
+        "hydro_link_in",
         &ethernet(IPV4, &ipv4_between(a, b, 0x0008, 6, &[2; 64])),
     );
     fixture.link(
-        "link_ingress",
+        "hydro_link_in",
         &ethernet(IPV4, &ipv4_between(a, b, 0, 6, &tcp(ACK, b"whole"))),
     );
     let busy = fixture
@@ -202,7 +202,7 @@ fn a_spent_budget_counts_and_a_raised_one_records_again() {
     let mut fixture = Fixture::new(&options);
     let data = ethernet(IPV4, &ipv4(6, &tcp(ACK, &[0x41; 1_400])));
     for _ in 0..10 {
-        fixture.link("link_ingress", &data);
+        fixture.link("hydro_link_in", &data);
     }
     let records = fixture.records();
     let captured: usize = records.iter().map(|record| record.bytes.len()).sum();
@@ -225,12 +225,12 @@ fn a_spent_budget_counts_and_a_raised_one_records_again() {
         6,
         &tcp_between(80, 40_000, ACK, b"ok"),
     );
-    fixture.link("link_ingress", &ethernet(IPV4, &back));
+    fixture.link("hydro_link_in", &ethernet(IPV4, &back));
     assert_eq!(fixture.records().len(), 1);
 
     // FIN and SYN are recorded past the budget, by their headers.
     fixture.link(
-        "link_ingress",
+        "hydro_link_in",
         &ethernet(IPV4, &ipv4(6, &tcp(ACK | 0x01, &[0x41; 1_400]))),
     );
     let fin = fixture.records();
@@ -251,10 +251,10 @@ fn a_spent_budget_counts_and_a_raised_one_records_again() {
             .expect("update"),
         "the kernel has the flow"
     );
-    fixture.link("link_ingress", &data);
+    fixture.link("hydro_link_in", &data);
     assert_eq!(fixture.records()[0].bytes, data);
     assert!(fixture.budgets.set(&key, direction, 0).expect("update"));
-    fixture.link("link_ingress", &data);
+    fixture.link("hydro_link_in", &data);
     assert!(fixture.records().is_empty());
     let state = fixture.budgets.get(&key).expect("flow");
     let sent = &state.directions[usize::from(direction)];
@@ -267,7 +267,7 @@ fn a_spent_budget_counts_and_a_raised_one_records_again() {
 fn a_budget_is_renewed() {
     let spend = |fixture: &mut Fixture, frame: &[u8]| {
         for _ in 0..20 {
-            fixture.link("link_ingress", frame);
+            fixture.link("hydro_link_in", frame);
         }
         fixture.records().len()
     };
@@ -316,7 +316,7 @@ fn a_full_ring_is_counted_as_loss() {
     let mut fixture = Fixture::new(&options);
     let frame = ethernet(IPV4, &ipv4(17, &udp(&[0; 100])));
     for _ in 0..50 {
-        fixture.link("link_ingress", &frame);
+        fixture.link("hydro_link_in", &frame);
     }
     let recorded = fixture.records().len() as u64;
     assert!((1..50).contains(&recorded), "{recorded} records fit");
@@ -330,7 +330,7 @@ fn a_full_ring_is_counted_as_loss() {
     );
     fixture.assert_account();
     // The reader has made room: it goes on.
-    fixture.link("link_ingress", &frame);
+    fixture.link("hydro_link_in", &frame);
     assert_eq!(fixture.records().len(), 1);
 }
 
@@ -353,8 +353,8 @@ fn what_ingress_has_not_inspected_egress_does() {
     let mut fixture = fixture();
     let frame = ethernet(IPV4, &ipv4(6, &tcp(ACK, b"x")));
     // Test frames have no incoming link, like what the host itself sends: never taken for seen.
-    fixture.link("link_ingress", &frame);
-    fixture.link("link_egress", &frame);
+    fixture.link("hydro_link_in", &frame);
+    fixture.link("hydro_link_out", &frame);
     assert_eq!(fixture.records().len(), 2);
     assert_eq!(fixture.count(Hook::LinkEgress, Counter::Inspected), 1);
     fixture.assert_account();
@@ -376,15 +376,15 @@ fn loopback_is_inspected_at_egress_and_only_the_rest_at_ingress() {
             )
         };
         // BPF_PROG_TEST_RUN puts the frame on the loopback device.
-        fixture.socket("socket_egress", &lo(ACK, b"hello"));
-        fixture.socket("socket_ingress", &lo(ACK, b"hello"));
+        fixture.socket("hydro_sock_out", &lo(ACK, b"hello"));
+        fixture.socket("hydro_sock_in", &lo(ACK, b"hello"));
         let records = fixture.records();
         assert_eq!(records.len(), 1);
         assert_eq!(records[0].hook, Hook::SocketEgress);
         assert_eq!(records[0].header.flags, 0, "starts at the network header");
         assert_eq!(fixture.count(Hook::SocketIngress, Counter::OtherHook), 1);
         // Bytes that egress has not shown were put there by a packet socket.
-        fixture.socket("socket_ingress", &lo(ACK, b"hello, injected"));
+        fixture.socket("hydro_sock_in", &lo(ACK, b"hello, injected"));
         assert_eq!(fixture.records().len(), 1);
         fixture.assert_account();
     }
