@@ -49,11 +49,8 @@ pub(super) fn container(name: &str, cgroup_id: u64) -> Container {
         cgroup_id,
         cgroup_path: format!("docker/{cgroup_id:064x}"),
         netns: 4_026_532_000,
-        host_network: false,
         links: vec![(12, "veth0".to_owned())],
-        addresses: Vec::new(),
-        gone_since: None,
-        unknown: None,
+        ..Container::default()
     }
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 use serde::Serialize;
 
 /// Which runtime started a container, as far as its cgroup path or its API tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Runtime {
     /// Docker Engine.
@@ -17,11 +17,12 @@ pub enum Runtime {
     /// podman (libpod).
     Podman,
     /// Something that the cgroup path does not name.
+    #[default]
     Other,
 }
 
 /// One container's dossier. Outlives the container for the configured time.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Container {
     /// Full id, 64 hex digits for OCI runtimes.
     pub id: String,
@@ -29,7 +30,8 @@ pub struct Container {
     pub name: String,
     /// Image reference as the user gave it, e.g. `nginx:1.27`.
     pub image: String,
-    /// Image digest or id, e.g. `sha256:…`.
+    /// Repository digest (`nginx@sha256:…`) where the image has one, else the image id
+    /// (`sha256:…`).
     pub image_digest: String,
     /// Labels.
     pub labels: BTreeMap<String, String>,
@@ -41,18 +43,24 @@ pub struct Container {
     pub runtime: Runtime,
     /// Main process in the host's pid namespace; 0 when it has gone.
     pub pid: u32,
-    /// cgroup2 id of the container's top cgroup.
+    /// cgroup2 id of the container's top cgroup; 0 when it is in v1 hierarchies only.
     pub cgroup_id: u64,
     /// cgroup path below the cgroup2 root.
     pub cgroup_path: String,
-    /// Inode of the network namespace.
+    /// Inode of the network namespace; 0 when its process had gone before it could be read.
     pub netns: u64,
+    /// The kernel's cookie of that namespace, never used twice; 0 when not known.
+    pub netns_cookie: u64,
     /// Whether the namespace is the host's.
     pub host_network: bool,
     /// Host-side links that lead to it: ifindex and name.
     pub links: Vec<(u32, String)>,
     /// Addresses of its network namespace, loopback excluded.
     pub addresses: Vec<IpAddr>,
+    /// Those of them that its runtime assigned. The others the container may have given itself.
+    pub assigned: Vec<IpAddr>,
+    /// Id of the container whose network namespace it joined (`--network container:X`).
+    pub joins: Option<String>,
     /// Unix time in seconds at which it was seen to be gone.
     pub gone_since: Option<u64>,
     /// Why name, image and labels are missing, when they are.
@@ -65,6 +73,8 @@ pub struct Container {
 pub enum UnknownReason {
     /// No container runtime's API could be asked: identity is from cgroupfs and procfs alone.
     NoRuntimeApi,
+    /// The runtime's API has been asked and has not answered yet.
+    RuntimePending,
     /// The runtime does not know this id.
     NotInRuntime,
     /// The cgroup has gone before it could be looked at.
@@ -73,6 +83,8 @@ pub enum UnknownReason {
     AddressNotLocal,
     /// The address belongs to several containers and nothing else tells them apart.
     AddressAmbiguous,
+    /// The link leads to a network namespace in which no container is known.
+    LinkUnattributed,
     /// The packet was read from a capture file: there is no host to ask.
     CaptureFile,
 }
@@ -113,6 +125,8 @@ pub enum Evidence {
     Cgroup,
     /// The link that the packet passed.
     Link,
+    /// The network namespace of a loopback flow.
+    Namespace,
     /// The address alone.
     Address,
 }

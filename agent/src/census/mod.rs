@@ -1,59 +1,70 @@
 //! Who is who: cgroup ids, links and addresses to containers, as an immutable snapshot.
 //!
-//! A task follows the runtimes and the host and publishes a new [`Snapshot`] when something has
-//! changed. Readers take the latest one without waiting.
+//! Three threads look at the host and one task at each runtime's API: `announce` tells of links,
+//! `watch` of cgroups, `docker` of names; `service` puts together what they say and publishes a
+//! [`Snapshot`]. Readers never wait for any of them.
 
-mod build;
+mod announce;
 pub mod cgroup;
-pub mod docker;
+mod docker;
+mod dossier;
 pub mod identity;
 pub mod links;
+mod message;
+mod monitor;
+mod namespace;
+mod netlink;
+mod report;
+mod roster;
+mod service;
+mod shared;
 mod snapshot;
+mod survey;
+mod watch;
 
 use std::{
-    collections::{HashMap, HashSet},
-    io,
+    collections::HashSet,
+    fs, io,
     net::IpAddr,
+    os::fd::{AsFd, OwnedFd},
     path::PathBuf,
     sync::{
-        Arc, Condvar, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex, PoisonError,
+        mpsc::{SyncSender, sync_channel},
     },
-    time::{Duration, Instant},
+    thread::{self, JoinHandle},
+    time::Duration,
 };
 
-use arc_swap::ArcSwap;
-use hydrophone_inspect::Owner;
-use tokio::{
-    sync::{Notify, mpsc},
-    time,
-};
+use hydrophone_inspect::packet::Owner;
+use rustix::event::{EventfdFlags, eventfd};
+use tokio::sync::mpsc;
 
 pub use identity::{Container, Evidence, Host, Identity, Runtime, UnknownReason};
+pub use links::{Link, LinkEvent, LinkKind};
+pub use monitor::LinkMonitor;
+pub use report::{CensusFigures, RuntimeReport, RuntimeState};
 pub use snapshot::Snapshot;
 
-use cgroup::Cgroups;
-use docker::{Dossier, News};
+use cgroup::{CgroupMounts, Cgroups};
+use message::{Counters, Message};
+use service::Service;
+use shared::Shared;
+use watch::Watch;
 
-/// A look at the host even when nothing was announced.
-const IDLE: Duration = Duration::from_secs(5);
-/// After news the host is looked at this often, for this long: a link is announced before the
-/// container has its cgroup, addresses and name.
-const SETTLE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
-/// Dossiers kept of one host.
-const MAX_DOSSIERS: usize = 16_384;
-/// Containers whose name the alert stage has waited for in vain, so that it waits only once.
-const MAX_WAITED: usize = 4_096;
-
-/// What the census needs to know.
-#[derive(Clone, Debug)]
+/// How the census works.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CensusConfig {
-    /// Sockets of Docker Engine's API.
+    /// Sockets of Docker Engine's API. Those that are not there are looked for again.
     pub docker_sockets: Vec<PathBuf>,
     /// How long a container that has gone stays known.
     pub retention: Duration,
     /// How long an alert may wait for the name of a container that has just started.
     pub patience: Duration,
+    /// Containers that have gone and are kept; the oldest go first.
+    pub max_gone: usize,
+    /// Containers that are there and are kept; more are counted as dropped.
+    pub max_live: usize,
 }
 
 impl Default for CensusConfig {
@@ -62,305 +73,178 @@ impl Default for CensusConfig {
             docker_sockets: vec![PathBuf::from("/var/run/docker.sock")],
             retention: Duration::from_secs(3_600),
             patience: Duration::from_millis(300),
+            max_gone: 10_000,
+            max_live: 10_000,
         }
     }
 }
 
-/// Figures about the census itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CensusFigures {
-    /// Looks at the host.
-    pub looks: u64,
-    /// Containers known now.
-    pub containers: u64,
-    /// Of those, gone.
-    pub gone: u64,
-    /// Dead containers forgotten before their time, for want of room.
-    pub forgotten: u64,
+impl CensusConfig {
+    /// The sockets, each engine once although paths may lead to the same one.
+    fn sockets(&self) -> Vec<PathBuf> {
+        let mut seen = HashSet::new();
+        let real = |path: &PathBuf| fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+        self.docker_sockets
+            .iter()
+            .filter(|path| seen.insert(real(path)))
+            .cloned()
+            .collect()
+    }
 }
 
-/// The census. Shared by all who ask; [`Census::run`] keeps it true.
+/// News that may wait for the census thread.
+const QUEUE: usize = 4_096;
+/// Questions that may wait for a runtime.
+const QUESTIONS: usize = 1_024;
+
+/// The census. Its threads end when it is dropped.
 pub struct Census {
-    config: CensusConfig,
-    cgroups: Cgroups,
-    snapshot: ArcSwap<Snapshot>,
-    wake: Notify,
-    published: (Mutex<u64>, Condvar),
-    runtimes: Mutex<HashMap<PathBuf, Result<String, String>>>,
-    waited: Mutex<HashSet<u64>>,
-    looks: AtomicU64,
-    forgotten: AtomicU64,
+    shared: Arc<Shared>,
+    news: SyncSender<Message>,
+    patience: Duration,
+    /// Sockets and what they are to be asked, until [`Census::run`] takes them.
+    followed: Mutex<Vec<(PathBuf, mpsc::Receiver<String>)>>,
+    stop: Arc<OwnedFd>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Census {
-    /// Takes a first look at the host, without any runtime.
+    /// Starts looking at the host. What is there is known some milliseconds later; the runtimes
+    /// are asked by [`Census::run`].
     ///
     /// # Errors
-    /// When there is no cgroup2 hierarchy.
-    pub fn new(config: CensusConfig) -> io::Result<Self> {
+    /// When there is no cgroup2 hierarchy, the kernel does not announce links, or a thread cannot
+    /// be made.
+    pub fn new(config: &CensusConfig) -> io::Result<Self> {
         let cgroups = Cgroups::find()?;
-        let empty = Snapshot::new(cgroup::hostname().into(), Vec::new(), &[], HashSet::new());
-        let census = Self {
-            config,
-            cgroups,
-            snapshot: ArcSwap::from_pointee(empty),
-            wake: Notify::new(),
-            published: (Mutex::new(0), Condvar::new()),
-            runtimes: Mutex::new(HashMap::new()),
-            waited: Mutex::new(HashSet::new()),
-            looks: AtomicU64::new(0),
-            forgotten: AtomicU64::new(0),
+        let legacy = CgroupMounts::read()?.legacy;
+        let counters = Arc::<Counters>::default();
+        let (news, inbox) = sync_channel(QUEUE);
+        let sockets = config.sockets();
+        let reports = sockets.iter().cloned().map(RuntimeReport::new).collect();
+        let (askers, asked): (Vec<_>, Vec<_>) =
+            sockets.iter().map(|_| mpsc::channel(QUESTIONS)).unzip();
+        let shared = Shared::new(
+            reports,
+            Arc::clone(&counters),
+            cgroups.clone(),
+            news.clone(),
+        );
+        let mut census = Self {
+            shared: Arc::new(shared),
+            news: news.clone(),
+            patience: config.patience,
+            followed: Mutex::new(sockets.into_iter().zip(asked).collect()),
+            stop: Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?),
+            threads: Vec::new(),
         };
-        census.look(&HashMap::new());
+        let monitor = LinkMonitor::new()?;
+        let (census_news, link_counters) = (news.clone(), Arc::clone(&counters));
+        census.spawn("census-links", move |stop| {
+            announce::links(monitor, &census_news, &link_counters, stop.as_fd());
+        })?;
+        match Watch::open(cgroups.root(), news, counters) {
+            Ok(watch) => census.spawn("census-cgroups", move |stop| watch.run(stop.as_fd()))?,
+            Err(error) => tracing::warn!(%error, "cgroups are not followed, only listed"),
+        }
+        let service = Service::new(config, cgroups, legacy, Arc::clone(&census.shared), askers);
+        census.spawn("census", move |_| service.run(&inbox))?;
         Ok(census)
+    }
+
+    fn spawn(&mut self, name: &str, run: impl FnOnce(&OwnedFd) + Send + 'static) -> io::Result<()> {
+        let stop = Arc::clone(&self.stop);
+        let thread = thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || run(&stop))?;
+        self.threads.push(thread);
+        Ok(())
+    }
+
+    /// Follows the runtimes. Never returns; drop it to end. Nothing but names, images and labels
+    /// depends on it.
+    pub async fn run(self: Arc<Self>) {
+        let followed = {
+            let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *followed)
+        };
+        // Ends with this future: dropping the set aborts its tasks.
+        let mut followers = tokio::task::JoinSet::new();
+        for (place, (socket, asked)) in followed.into_iter().enumerate() {
+            followers.spawn(docker::follow(place, socket, self.news.clone(), asked));
+        }
+        while followers.join_next().await.is_some() {}
+        std::future::pending::<()>().await;
     }
 
     /// The cgroup2 hierarchy.
     #[must_use]
     pub fn cgroups(&self) -> &Cgroups {
-        &self.cgroups
+        &self.shared.cgroups
     }
 
-    /// The latest snapshot.
+    /// Who is who now. Never blocks.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.snapshot.load_full()
+        self.shared.snapshot()
     }
 
-    /// Asks for a new look, e.g. because a link has appeared. Returns at once.
-    pub fn look_again(&self) {
-        self.wake.notify_one();
-    }
-
-    /// Each Docker socket, with its version or why it cannot be asked.
+    /// Who is at one end of a flow ([`Snapshot::resolve`]). A cgroup id that no snapshot has is
+    /// looked up in the cgroup tree, which takes some microseconds.
     #[must_use]
-    pub fn runtimes(&self) -> Vec<(PathBuf, Result<String, String>)> {
-        let runtimes = self.runtimes.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut runtimes: Vec<_> = runtimes
-            .iter()
-            .map(|(socket, state)| (socket.clone(), state.clone()))
-            .collect();
-        runtimes.sort();
-        runtimes
+    pub fn resolve_now(&self, owner: &Owner, address: IpAddr, scope: u64) -> Identity {
+        self.shared.resolve(owner, address, scope)
     }
 
-    /// Whether every runtime that is configured has been asked, and what it said is in the snapshot.
+    /// Like [`Census::resolve_now`], but waits up to [`CensusConfig::patience`] for the name of a
+    /// container that has just started. Blocks: for alerts, not for packets. An end that could not
+    /// be completed is not waited for again for some seconds.
+    #[must_use]
+    pub fn resolve(&self, owner: &Owner, address: IpAddr, scope: u64) -> Identity {
+        self.shared
+            .resolve_settled(owner, address, scope, self.patience)
+    }
+
+    /// Whether every runtime that is configured has been asked, and what it said is in the
+    /// snapshot.
     #[must_use]
     pub fn is_informed(&self) -> bool {
-        let asked = self.runtimes.lock().unwrap_or_else(PoisonError::into_inner);
-        let answering = asked.values().filter(|state| state.is_ok()).count();
-        let all = self
-            .config
-            .docker_sockets
-            .iter()
-            .all(|socket| asked.contains_key(socket));
-        drop(asked);
-        let nameless = |container: &Arc<Container>| {
-            container.gone_since.is_none() && container.unknown.is_some()
-        };
-        all && (answering == 0 || !self.snapshot.load().containers().iter().any(nameless))
+        self.shared.is_informed()
+    }
+
+    /// Waits for a snapshot of which `done` is true; false when the time is over. Blocks.
+    #[must_use]
+    pub fn wait_for(&self, timeout: Duration, done: impl FnMut(&Snapshot) -> bool) -> bool {
+        self.shared.wait_for(timeout, done)
+    }
+
+    /// Has everything looked at again. Returns at once.
+    pub fn look_again(&self) {
+        // A queue that is full will be followed by a look anyway.
+        let _ = self.news.try_send(Message::Refresh);
+    }
+
+    /// The runtimes' APIs, and whether they answer.
+    #[must_use]
+    pub fn runtimes(&self) -> Vec<RuntimeReport> {
+        self.shared.runtimes()
     }
 
     /// Figures about the census itself.
     #[must_use]
     pub fn figures(&self) -> CensusFigures {
-        let snapshot = self.snapshot.load();
-        let gone = snapshot
-            .containers()
-            .iter()
-            .filter(|c| c.gone_since.is_some())
-            .count();
-        CensusFigures {
-            looks: self.looks.load(Ordering::Relaxed),
-            containers: snapshot.containers().len() as u64,
-            gone: gone as u64,
-            forgotten: self.forgotten.load(Ordering::Relaxed),
-        }
+        self.shared.figures()
     }
+}
 
-    /// Follows runtimes and host. Never returns; drop it to end.
-    pub async fn run(self: Arc<Self>) {
-        let (sender, mut news) = mpsc::channel(1_024);
-        // Ends with this future: dropping the set aborts its tasks.
-        let mut followers = tokio::task::JoinSet::new();
-        for socket in &self.config.docker_sockets {
-            followers.spawn(docker::follow(socket.clone(), sender.clone()));
+impl Drop for Census {
+    fn drop(&mut self) {
+        // Should the queue be full, the end comes after what is in it.
+        let _ = self.news.send(Message::Stop);
+        let _ = rustix::io::write(&*self.stop, &1_u64.to_ne_bytes());
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
         }
-        let mut dossiers: HashMap<String, Dossier> = HashMap::new();
-        let mut settled = Instant::now();
-        loop {
-            let pause = if Instant::now() < settled {
-                SETTLE.0
-            } else {
-                IDLE
-            };
-            tokio::select! {
-                Some(first) = news.recv() => {
-                    self.note(first, &mut dossiers);
-                    while let Ok(next) = news.try_recv() {
-                        self.note(next, &mut dossiers);
-                    }
-                    settled = Instant::now() + SETTLE.1;
-                }
-                () = self.wake.notified() => settled = Instant::now() + SETTLE.1,
-                () = time::sleep(pause) => {}
-            }
-            // Reading procfs and entering namespaces blocks: not on the runtime's thread.
-            let census = Arc::clone(&self);
-            let task = tokio::task::spawn_blocking(move || {
-                census.look(&dossiers);
-                dossiers
-            });
-            match task.await {
-                Ok(returned) => dossiers = returned,
-                Err(error) => {
-                    tracing::error!(%error, "the census failed to look at the host");
-                    dossiers = HashMap::new();
-                }
-            }
-        }
-    }
-
-    fn note(&self, news: News, dossiers: &mut HashMap<String, Dossier>) {
-        match news {
-            News::Reachable(socket, state) => {
-                let mut runtimes = self.runtimes.lock().unwrap_or_else(PoisonError::into_inner);
-                let before = runtimes.insert(socket.clone(), state.clone());
-                if before.as_ref().map(Result::is_ok) != Some(state.is_ok()) {
-                    match state {
-                        Ok(version) => {
-                            tracing::info!(socket = %socket.display(), version, "following Docker");
-                        }
-                        Err(error) => {
-                            tracing::debug!(socket = %socket.display(), error, "no Docker");
-                        }
-                    }
-                }
-            }
-            News::Known(id, dossier) => {
-                if dossiers.len() >= MAX_DOSSIERS {
-                    let snapshot = self.snapshot.load();
-                    dossiers.retain(|id, _| {
-                        snapshot
-                            .container(id)
-                            .is_some_and(|c| c.gone_since.is_none())
-                    });
-                }
-                dossiers.insert(id, *dossier);
-            }
-        }
-    }
-
-    /// Looks at the host and publishes what it sees.
-    fn look(&self, dossiers: &HashMap<String, Dossier>) {
-        let api = self
-            .runtimes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .values()
-            .any(Result::is_ok);
-        let previous = self.snapshot.load();
-        let known = build::Knowledge {
-            previous: &previous,
-            dossiers,
-            api,
-            now: crate::probe::Clock::wall_now().0 / 1_000_000_000,
-            retention: self.config.retention.as_secs(),
-        };
-        let (snapshot, forgotten) = build::look(&self.cgroups, &known);
-        self.snapshot.store(Arc::new(snapshot));
-        self.looks.fetch_add(1, Ordering::Relaxed);
-        self.forgotten.fetch_add(forgotten, Ordering::Relaxed);
-        let (version, changed) = &self.published;
-        *version.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        changed.notify_all();
-    }
-
-    /// Who is at one end of a flow: by cgroup, else by link, else by address.
-    ///
-    /// For alerts, not for packets: it may read cgroupfs, and it waits, once for each container and
-    /// no longer than [`CensusConfig::patience`], for the name of one that has just started.
-    #[must_use]
-    pub fn resolve(&self, owner: &Owner, address: IpAddr, scope: u64) -> Identity {
-        let identity = self.resolve_now(owner, address, scope);
-        let Identity::Container { container, .. } = &identity else {
-            return identity;
-        };
-        if container.unknown != Some(UnknownReason::NotInRuntime) || !self.first_wait(container) {
-            return identity;
-        }
-        let deadline = Instant::now() + self.config.patience;
-        let mut identity = identity;
-        while matches!(&identity, Identity::Container { container, .. } if container.unknown.is_some())
-            && self.wait_for_look(deadline)
-        {
-            identity = self.resolve_now(owner, address, scope);
-        }
-        identity
-    }
-
-    fn resolve_now(&self, owner: &Owner, address: IpAddr, scope: u64) -> Identity {
-        let snapshot = self.snapshot.load();
-        if owner.cgroup_id == 0 {
-            return snapshot.by_place(owner, address, scope);
-        }
-        let found = |container: &Arc<Container>| Identity::Container {
-            container: Arc::clone(container),
-            or: Vec::new(),
-            by: Evidence::Cgroup,
-        };
-        if let Some(container) = snapshot.by_cgroup(owner.cgroup_id) {
-            return found(container);
-        }
-        let Some(path) = self.cgroups.path_of(owner.cgroup_id) else {
-            // It has gone, unseen: the link or the address may still tell.
-            let place = snapshot.by_place(owner, address, scope);
-            return match place {
-                Identity::Unknown(_) => Identity::Unknown(UnknownReason::CgroupGone),
-                known => known,
-            };
-        };
-        match cgroup::container_of(&path) {
-            None => snapshot.host(Some(path)),
-            Some(inside) => match snapshot.container(inside.id) {
-                Some(container) => found(container),
-                None => {
-                    self.look_again();
-                    found(&Arc::new(build::newcomer(
-                        inside,
-                        &path,
-                        owner.cgroup_id,
-                        self.has_api(),
-                    )))
-                }
-            },
-        }
-    }
-
-    fn has_api(&self) -> bool {
-        let runtimes = self.runtimes.lock().unwrap_or_else(PoisonError::into_inner);
-        runtimes.values().any(Result::is_ok)
-    }
-
-    /// Whether this container has not been waited for before.
-    fn first_wait(&self, container: &Container) -> bool {
-        let mut waited = self.waited.lock().unwrap_or_else(PoisonError::into_inner);
-        if waited.len() >= MAX_WAITED {
-            waited.clear();
-        }
-        waited.insert(container.cgroup_id)
-    }
-
-    /// Waits for the next published snapshot; false when the deadline has passed.
-    fn wait_for_look(&self, deadline: Instant) -> bool {
-        let (version, changed) = &self.published;
-        let guard = version.lock().unwrap_or_else(PoisonError::into_inner);
-        let seen = *guard;
-        let left = deadline.saturating_duration_since(Instant::now());
-        let (guard, _) = changed
-            .wait_timeout_while(guard, left, |version| *version == seen)
-            .unwrap_or_else(PoisonError::into_inner);
-        *guard != seen
     }
 }
 
@@ -370,6 +254,6 @@ impl crate::alert::Resolve for Census {
     }
 
     fn interface(&self, ifindex: u32) -> Option<Arc<str>> {
-        self.snapshot.load().links.get(&ifindex).cloned()
+        self.snapshot().interface(ifindex)
     }
 }

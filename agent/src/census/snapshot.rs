@@ -1,268 +1,382 @@
-//! Who is who at one moment: immutable, looked up without waiting.
+//! Who is who at one moment. Immutable: readers load it and never wait.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     net::IpAddr,
     sync::Arc,
 };
 
-use hydrophone_inspect::Owner;
+use hydrophone_inspect::packet::Owner;
 
 use super::{
-    Container, Identity, UnknownReason,
-    identity::{Evidence, Host},
-    links::Link,
+    identity::{Container, Evidence, Host, Identity, UnknownReason},
+    links::LinkTable,
 };
 
-/// All that is known at one moment.
-#[derive(Debug)]
+/// Containers of one network namespace, its owner first. Never empty.
+type Sharers = Arc<[Arc<Container>]>;
+
+/// What the census publishes.
+#[derive(Debug, Default)]
 pub struct Snapshot {
-    pub(super) hostname: Arc<str>,
-    pub(super) containers: Vec<Arc<Container>>,
-    by_id: HashMap<String, Arc<Container>>,
+    hostname: Arc<str>,
+    /// The living, then the gone, the latest first.
+    containers: Vec<Arc<Container>>,
+    /// How many of them live.
+    living: usize,
+    links: Arc<LinkTable>,
     by_cgroup: HashMap<u64, Arc<Container>>,
-    by_link: HashMap<u32, Vec<Arc<Container>>>,
-    by_address: HashMap<IpAddr, Vec<Arc<Container>>>,
-    host_addresses: HashSet<IpAddr>,
-    pub(super) links: HashMap<u32, Arc<str>>,
+    host_groups: Arc<HashMap<u64, Arc<str>>>,
+    /// A socket in the root cgroup may be a container's: one that is in v1 hierarchies only.
+    undecided_root: Option<u64>,
+    by_link: HashMap<u32, Option<Sharers>>,
+    by_cookie: HashMap<u64, Sharers>,
+    host_cookie: u64,
+    by_address: HashMap<IpAddr, Claim>,
+}
+
+/// Whose an address is.
+#[derive(Clone, Debug)]
+enum Claim {
+    Host,
+    Containers(Sharers),
+    Several,
+}
+
+/// What a snapshot is made of.
+#[derive(Debug, Default)]
+pub(super) struct Parts {
+    pub(super) hostname: Arc<str>,
+    pub(super) live: Vec<Arc<Container>>,
+    /// Oldest first.
+    pub(super) gone: Vec<Arc<Container>>,
+    pub(super) links: Arc<LinkTable>,
+    pub(super) host_groups: Arc<HashMap<u64, Arc<str>>>,
+    pub(super) root_cgroup: u64,
+    pub(super) host_cookie: u64,
+    pub(super) host_addresses: Vec<IpAddr>,
 }
 
 impl Snapshot {
-    /// Indexes what was found. Live containers win over those that have gone, the latest of the
-    /// dead over earlier ones.
-    pub(super) fn new(
-        hostname: Arc<str>,
-        mut containers: Vec<Arc<Container>>,
-        host_links: &[Link],
-        host_addresses: HashSet<IpAddr>,
-    ) -> Self {
-        // Live ones first, then the latest dead; owners of a namespace before those who share it.
-        containers.sort_by_key(|c| {
-            (
-                std::cmp::Reverse(c.gone_since.unwrap_or(u64::MAX)),
-                c.links.is_empty(),
-                c.id.clone(),
-            )
-        });
-        let mut snapshot = Self {
-            hostname,
-            containers: Vec::new(),
-            by_id: HashMap::new(),
-            by_cgroup: HashMap::new(),
-            by_link: HashMap::new(),
-            by_address: HashMap::new(),
-            host_addresses,
-            links: host_links
-                .iter()
-                .map(|link| (link.ifindex, link.name.as_str().into()))
-                .collect(),
-        };
-        for container in &containers {
-            snapshot
-                .by_id
-                .entry(container.id.clone())
-                .or_insert_with(|| Arc::clone(container));
-            if container.cgroup_id != 0 {
-                let slot = snapshot.by_cgroup.entry(container.cgroup_id);
-                slot.or_insert_with(|| Arc::clone(container));
-            }
-            for (ifindex, _) in &container.links {
-                add(snapshot.by_link.entry(*ifindex).or_default(), container);
-            }
-            for address in &container.addresses {
-                add(snapshot.by_address.entry(*address).or_default(), container);
+    /// Who is at one end of a flow.
+    ///
+    /// `owner` is what the kernel knew of that end, `address` its address as the packet names it,
+    /// `scope` the cookie of the network namespace for loopback traffic (0 for none). The cgroup
+    /// id decides; then the link; then the namespace; then the address.
+    #[must_use]
+    pub fn resolve(&self, owner: &Owner, address: IpAddr, scope: u64) -> Identity {
+        if let Some(identity) = self.of_cgroup(owner.cgroup_id) {
+            return identity;
+        }
+        let link = self
+            .by_link
+            .get(&owner.ifindex)
+            .filter(|_| owner.ifindex != 0);
+        if let Some(Some(sharers)) = link {
+            return container(sharers, Evidence::Link);
+        }
+        if let Some(identity) = self.of_namespace(scope) {
+            return identity;
+        }
+        // An address is whatever its sender writes into the packet: behind a link that leads
+        // elsewhere, it may only speak for a container whose own links are not known.
+        let identity = self.of_address(address);
+        if owner.ifindex != 0 {
+            let may_answer = match &identity {
+                Identity::Container { container, .. } => container.links.is_empty(),
+                _ => false,
+            };
+            if !may_answer {
+                return Identity::Unknown(UnknownReason::LinkUnattributed);
             }
         }
-        snapshot.containers = containers;
-        snapshot
+        match identity {
+            Identity::Unknown(_) if owner.cgroup_id != 0 => {
+                Identity::Unknown(UnknownReason::CgroupGone)
+            }
+            identity => identity,
+        }
     }
 
-    /// Everybody, the living first.
+    /// Who the cgroup's processes are; `None` when this snapshot does not know the id, or the id
+    /// says nothing.
+    #[must_use]
+    pub fn of_cgroup(&self, id: u64) -> Option<Identity> {
+        if id == 0 || self.undecided_root == Some(id) {
+            return None;
+        }
+        if let Some(container) = self.by_cgroup.get(&id) {
+            return Some(Identity::Container {
+                container: Arc::clone(container),
+                or: Vec::new(),
+                by: Evidence::Cgroup,
+            });
+        }
+        let path = self.host_groups.get(&id)?;
+        Some(self.host(Some(path)))
+    }
+
+    /// Whether the id is in this snapshot, or will say nothing however often one asks.
+    #[must_use]
+    pub fn knows_cgroup(&self, id: u64) -> bool {
+        id == 0
+            || self.undecided_root == Some(id)
+            || self.by_cgroup.contains_key(&id)
+            || self.host_groups.contains_key(&id)
+    }
+
+    fn of_namespace(&self, cookie: u64) -> Option<Identity> {
+        if cookie == 0 {
+            return None;
+        }
+        if let Some(sharers) = self.by_cookie.get(&cookie) {
+            return Some(container(sharers, Evidence::Namespace));
+        }
+        (cookie == self.host_cookie).then(|| self.host(None))
+    }
+
+    /// Who has this address.
+    #[must_use]
+    pub fn of_address(&self, address: IpAddr) -> Identity {
+        match self.by_address.get(&address.to_canonical()) {
+            Some(Claim::Host) => self.host(None),
+            Some(Claim::Containers(sharers)) => container(sharers, Evidence::Address),
+            Some(Claim::Several) => Identity::Unknown(UnknownReason::AddressAmbiguous),
+            // Every namespace has the loopback addresses.
+            None if address.to_canonical().is_loopback() => {
+                Identity::Unknown(UnknownReason::AddressAmbiguous)
+            }
+            None => Identity::Unknown(UnknownReason::AddressNotLocal),
+        }
+    }
+
+    /// The host, with the path of the cgroup that showed it.
+    #[must_use]
+    pub fn host(&self, cgroup_path: Option<&str>) -> Identity {
+        Identity::Host(Host {
+            hostname: Arc::clone(&self.hostname),
+            cgroup_path: cgroup_path.map(str::to_owned),
+        })
+    }
+
+    /// Everybody: the living by name, then those that have gone, the latest first.
     #[must_use]
     pub fn containers(&self) -> &[Arc<Container>] {
         &self.containers
     }
 
-    /// By full id.
+    /// Containers that are there.
     #[must_use]
-    pub fn container(&self, id: &str) -> Option<&Arc<Container>> {
-        self.by_id.get(id)
+    pub fn living(&self) -> &[Arc<Container>] {
+        self.containers.get(..self.living).unwrap_or_default()
     }
 
-    /// By the id of the container's top cgroup.
+    /// Containers that have gone and are still known, the latest first.
     #[must_use]
-    pub fn by_cgroup(&self, cgroup_id: u64) -> Option<&Arc<Container>> {
-        self.by_cgroup.get(&cgroup_id)
+    pub fn gone(&self) -> &[Arc<Container>] {
+        self.containers.get(self.living..).unwrap_or_default()
     }
 
-    /// Who is at an end whose cgroup told nothing: by the link, else by the address.
+    /// The host's links.
     #[must_use]
-    pub fn by_place(&self, owner: &Owner, address: IpAddr, scope: u64) -> Identity {
-        if let Some(candidates) = self.by_link.get(&owner.ifindex) {
-            return shared(candidates, Evidence::Link);
-        }
-        // On loopback every namespace has the same addresses.
-        if scope != 0 || address.is_loopback() {
-            return Identity::Unknown(UnknownReason::AddressAmbiguous);
-        }
-        if let Some(candidates) = self.by_address.get(&address) {
-            let namespaces: HashSet<u64> = candidates.iter().map(|c| c.netns).collect();
-            if namespaces.len() > 1 {
-                return Identity::Unknown(UnknownReason::AddressAmbiguous);
-            }
-            return shared(candidates, Evidence::Address);
-        }
-        if self.host_addresses.contains(&address) {
-            return self.host(None);
-        }
-        Identity::Unknown(UnknownReason::AddressNotLocal)
+    pub fn links(&self) -> &LinkTable {
+        &self.links
     }
 
-    pub(super) fn host(&self, cgroup_path: Option<String>) -> Identity {
-        Identity::Host(Host {
-            hostname: Arc::clone(&self.hostname),
-            cgroup_path,
-        })
+    /// Name of a link of the host, or of one that led to a container that has gone.
+    #[must_use]
+    pub fn interface(&self, ifindex: u32) -> Option<Arc<str>> {
+        if let Some(link) = self.links.get(&ifindex) {
+            return Some(link.name.as_str().into());
+        }
+        let sharers = self.by_link.get(&ifindex)?.as_ref()?;
+        sharers
+            .iter()
+            .flat_map(|container| &container.links)
+            .find(|(index, _)| *index == ifindex)
+            .map(|(_, name)| name.as_str().into())
+    }
+
+    /// The host's name.
+    #[must_use]
+    pub fn hostname(&self) -> &Arc<str> {
+        &self.hostname
+    }
+
+    pub(super) fn new(parts: Parts) -> Self {
+        let live = sharers_of(&parts.live);
+        // The latest to go comes first, so that it is the one that stays.
+        let latest_first: Vec<_> = parts.gone.iter().rev().map(Arc::clone).collect();
+        let gone = sharers_of(&latest_first);
+        let v1_only = parts.live.iter().any(|container| container.cgroup_id == 0);
+        Self {
+            by_cgroup: by_cgroup(&parts.live, &latest_first),
+            by_link: by_link(&parts.links, &live, &gone),
+            by_cookie: by_cookie(&live, &gone),
+            by_address: by_address(&parts.host_addresses, &live, &gone),
+            hostname: parts.hostname,
+            living: parts.live.len(),
+            containers: parts.live.into_iter().chain(latest_first).collect(),
+            links: parts.links,
+            host_groups: parts.host_groups,
+            undecided_root: v1_only.then_some(parts.root_cgroup),
+            host_cookie: parts.host_cookie,
+        }
     }
 }
 
-/// Adds a container unless a live one (or, among the dead, a later one of another namespace) holds
-/// the place.
-fn add(holders: &mut Vec<Arc<Container>>, container: &Arc<Container>) {
-    let superseded = holders
-        .first()
-        .is_some_and(|first| container.gone_since.is_some() && first.netns != container.netns);
-    if !superseded {
-        holders.push(Arc::clone(container));
-    }
-}
-
-fn shared(candidates: &[Arc<Container>], by: Evidence) -> Identity {
-    match candidates.split_first() {
-        Some((container, or)) => Identity::Container {
-            container: Arc::clone(container),
-            or: or.to_vec(),
+fn container(sharers: &Sharers, by: Evidence) -> Identity {
+    match sharers.split_first() {
+        Some((first, rest)) => Identity::Container {
+            container: Arc::clone(first),
+            or: rest.to_vec(),
             by,
         },
-        None => Identity::Unknown(UnknownReason::AddressNotLocal),
+        None => Identity::Unknown(UnknownReason::LinkUnattributed),
     }
+}
+
+/// Groups containers by network namespace, in the order in which each namespace comes first. Those
+/// in the host's are left out: links and addresses of the host tell nothing about them.
+fn sharers_of(containers: &[Arc<Container>]) -> Vec<Sharers> {
+    #[derive(PartialEq, Eq, Hash)]
+    enum Key<'a> {
+        Cookie(u64),
+        Inode(u64),
+        /// Namespace not known: the id of the container that owns it.
+        Owner(&'a str),
+    }
+    let mut order: Vec<Vec<Arc<Container>>> = Vec::new();
+    let mut places = HashMap::new();
+    for container in containers
+        .iter()
+        .filter(|container| !container.host_network)
+    {
+        let key = match (container.netns_cookie, container.netns) {
+            (0, 0) => Key::Owner(container.joins.as_deref().unwrap_or(&container.id)),
+            (0, inode) => Key::Inode(inode),
+            (cookie, _) => Key::Cookie(cookie),
+        };
+        let place = *places.entry(key).or_insert(order.len());
+        match order.get_mut(place) {
+            Some(sharers) => sharers.push(Arc::clone(container)),
+            None => order.push(vec![Arc::clone(container)]),
+        }
+    }
+    order
+        .into_iter()
+        .map(|mut sharers| {
+            // The owner did not join another's namespace and was there first.
+            sharers.sort_by_key(|container| {
+                (container.joins.is_some(), container.pid == 0, container.pid)
+            });
+            sharers.into()
+        })
+        .collect()
+}
+
+fn by_cgroup(live: &[Arc<Container>], gone: &[Arc<Container>]) -> HashMap<u64, Arc<Container>> {
+    let mut index = HashMap::with_capacity(live.len() + gone.len());
+    for container in live.iter().chain(gone) {
+        if container.cgroup_id != 0 {
+            index
+                .entry(container.cgroup_id)
+                .or_insert_with(|| Arc::clone(container));
+        }
+    }
+    index
+}
+
+/// `None` is a container-side link behind which no container is known.
+fn by_link(links: &LinkTable, live: &[Sharers], gone: &[Sharers]) -> HashMap<u32, Option<Sharers>> {
+    let mut index: HashMap<u32, Option<Sharers>> = HashMap::new();
+    for sharers in live {
+        for (ifindex, _) in sharers.iter().flat_map(|container| &container.links) {
+            index
+                .entry(*ifindex)
+                .or_insert_with(|| Some(Arc::clone(sharers)));
+        }
+    }
+    for sharers in gone {
+        for (ifindex, name) in sharers.iter().flat_map(|container| &container.links) {
+            // The link may outlive its container by a moment; another link that has got the
+            // index since has another name.
+            let reused = links.get(ifindex).is_some_and(|link| link.name != *name);
+            if !reused {
+                index
+                    .entry(*ifindex)
+                    .or_insert_with(|| Some(Arc::clone(sharers)));
+            }
+        }
+    }
+    for link in links.values().filter(|link| link.is_container_side()) {
+        index.entry(link.ifindex).or_insert(None);
+    }
+    index
+}
+
+fn by_cookie(live: &[Sharers], gone: &[Sharers]) -> HashMap<u64, Sharers> {
+    let mut index = HashMap::new();
+    for sharers in live.iter().chain(gone) {
+        for cookie in sharers.iter().map(|container| container.netns_cookie) {
+            if cookie != 0 {
+                index.entry(cookie).or_insert_with(|| Arc::clone(sharers));
+            }
+        }
+    }
+    index
+}
+
+fn by_address(host: &[IpAddr], live: &[Sharers], gone: &[Sharers]) -> HashMap<IpAddr, Claim> {
+    // Per address: who was given it, and who merely has it. A container may give itself any
+    // address, its neighbour's too: that counts only where nobody was given it.
+    let mut given: BTreeMap<IpAddr, Vec<Claim>> = BTreeMap::new();
+    let mut taken: BTreeMap<IpAddr, Vec<Claim>> = BTreeMap::new();
+    for address in host {
+        given.entry(*address).or_default().push(Claim::Host);
+    }
+    for sharers in live {
+        let (assigned, own) = addresses_of(sharers);
+        for (addresses, claims) in [(assigned, &mut given), (own, &mut taken)] {
+            for address in addresses {
+                let claim = Claim::Containers(Arc::clone(sharers));
+                claims.entry(address).or_default().push(claim);
+            }
+        }
+    }
+    let mut index = HashMap::new();
+    for (address, claims) in given.into_iter().chain(taken) {
+        let mut claims = claims.into_iter();
+        if let Some(first) = claims.next() {
+            let claim = claims.next().map_or(first, |_| Claim::Several);
+            index.entry(address.to_canonical()).or_insert(claim);
+        }
+    }
+    for sharers in gone {
+        let (assigned, own) = addresses_of(sharers);
+        for address in assigned.into_iter().chain(own) {
+            index
+                .entry(address.to_canonical())
+                .or_insert_with(|| Claim::Containers(Arc::clone(sharers)));
+        }
+    }
+    index
+}
+
+/// The addresses that the runtime assigned to any of the sharers, and the others.
+fn addresses_of(sharers: &Sharers) -> (HashSet<IpAddr>, HashSet<IpAddr>) {
+    let assigned: HashSet<_> = sharers
+        .iter()
+        .flat_map(|container| container.assigned.iter().copied())
+        .collect();
+    let own = sharers
+        .iter()
+        .flat_map(|container| container.addresses.iter().copied())
+        .filter(|address| !assigned.contains(address))
+        .collect();
+    (assigned, own)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::census::identity::Runtime;
-
-    fn container(id: &str, netns: u64, cgroup_id: u64) -> Container {
-        Container {
-            id: id.to_owned(),
-            name: id.to_owned(),
-            image: String::new(),
-            image_digest: String::new(),
-            labels: std::collections::BTreeMap::new(),
-            compose_project: None,
-            compose_service: None,
-            runtime: Runtime::Docker,
-            pid: 1,
-            cgroup_id,
-            cgroup_path: String::new(),
-            netns,
-            host_network: false,
-            links: vec![(u32::try_from(netns).unwrap(), format!("veth{netns}"))],
-            addresses: vec![IpAddr::from([172, 18, 0, 5])],
-            gone_since: None,
-            unknown: None,
-        }
-    }
-
-    fn snapshot(containers: Vec<Container>) -> Snapshot {
-        let host = HashSet::from([IpAddr::from([172, 18, 0, 1])]);
-        Snapshot::new(
-            "node".into(),
-            containers.into_iter().map(Arc::new).collect(),
-            &[],
-            host,
-        )
-    }
-
-    fn name(identity: &Identity) -> &str {
-        match identity {
-            Identity::Container { container, .. } => &container.name,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn the_living_keep_address_and_link() {
-        let gone = Container {
-            gone_since: Some(100),
-            netns: 7,
-            ..container("old", 7, 1)
-        };
-        let live = Container {
-            netns: 8,
-            ..container("new", 7, 2)
-        };
-        let snapshot = snapshot(vec![gone, live]);
-        let owner = Owner {
-            ifindex: 7,
-            ..Owner::default()
-        };
-        let address = IpAddr::from([172, 18, 0, 5]);
-        assert_eq!(name(&snapshot.by_place(&owner, address, 0)), "new");
-        assert_eq!(
-            name(&snapshot.by_place(&Owner::default(), address, 0)),
-            "new"
-        );
-        assert_eq!(
-            snapshot.by_cgroup(1).unwrap().name,
-            "old",
-            "by its own cgroup it is still known"
-        );
-    }
-
-    #[test]
-    fn the_latest_of_the_dead_is_named() {
-        let first = Container {
-            gone_since: Some(100),
-            ..container("first", 7, 1)
-        };
-        let second = Container {
-            gone_since: Some(200),
-            netns: 8,
-            ..container("second", 7, 2)
-        };
-        let snapshot = snapshot(vec![first, second]);
-        let identity = snapshot.by_place(&Owner::default(), IpAddr::from([172, 18, 0, 5]), 0);
-        assert_eq!(name(&identity), "second");
-    }
-
-    #[test]
-    fn those_who_share_a_namespace_are_all_named() {
-        let owner = container("owner", 7, 1);
-        let guest = Container {
-            links: Vec::new(),
-            ..container("guest", 7, 2)
-        };
-        let snapshot = snapshot(vec![guest, owner]);
-        let identity = snapshot.by_place(&Owner::default(), IpAddr::from([172, 18, 0, 5]), 0);
-        assert_eq!(name(&identity), "owner");
-        assert!(matches!(identity, Identity::Container { or, .. } if or[0].name == "guest"));
-    }
-
-    #[test]
-    fn what_is_not_known_says_why() {
-        let twice = vec![container("a", 7, 1), container("b", 8, 2)];
-        let snapshot = snapshot(twice);
-        let resolve = |address, scope| snapshot.by_place(&Owner::default(), address, scope);
-        let ambiguous = Identity::Unknown(UnknownReason::AddressAmbiguous);
-        assert_eq!(resolve(IpAddr::from([172, 18, 0, 5]), 0), ambiguous);
-        assert_eq!(resolve(IpAddr::from([127, 0, 0, 1]), 9), ambiguous);
-        let elsewhere = Identity::Unknown(UnknownReason::AddressNotLocal);
-        assert_eq!(resolve(IpAddr::from([192, 0, 2, 1]), 0), elsewhere);
-        assert!(matches!(
-            resolve(IpAddr::from([172, 18, 0, 1]), 0),
-            Identity::Host(_)
-        ));
-    }
-}
+#[path = "snapshot_tests.rs"]
+mod tests;

@@ -53,7 +53,7 @@ pub(super) fn execute(args: &ContainersArgs) -> Result<Exit, Failure> {
 
 /// A census that has heard the runtimes, or has given up on them.
 pub(super) fn look(config: &Config) -> Result<Arc<Census>, Failure> {
-    let census = Census::new(CensusConfig::from(&config.census))
+    let census = Census::new(&CensusConfig::from(&config.census))
         .context("cannot look at the containers of this host")
         .map_err(|error| Failure::new(Exit::Prerequisite, error))?;
     let census = Arc::new(census);
@@ -61,42 +61,20 @@ pub(super) fn look(config: &Config) -> Result<Arc<Census>, Failure> {
         .enable_all()
         .build()
         .context("cannot start a runtime")?;
-    let sockets = config.census.docker_sockets.len();
     runtime.block_on(async {
         tokio::select! {
             () = Arc::clone(&census).run() => {}
-            () = told(&census, sockets) => {}
+            () = informed(&census) => {}
             () = tokio::time::sleep(PATIENCE) => {}
         }
     });
     Ok(census)
 }
 
-/// Returns when every runtime has answered and no name is missing that one of them may still tell.
-async fn told(census: &Census, sockets: usize) {
-    loop {
-        let runtimes = census.runtimes();
-        let reachable = runtimes.iter().any(|(_, state)| state.is_ok());
-        let snapshot = census.snapshot();
-        let waits = reachable
-            && snapshot
-                .containers()
-                .iter()
-                .any(|container| may_still_be_told(container));
-        if runtimes.len() >= sockets && !waits {
-            return;
-        }
-        census.look_again();
+async fn informed(census: &Census) {
+    while !census.is_informed() {
         tokio::time::sleep(LOOK_AGAIN).await;
     }
-}
-
-fn may_still_be_told(container: &Container) -> bool {
-    container.gone_since.is_none()
-        && matches!(
-            container.unknown,
-            Some(UnknownReason::NotInRuntime | UnknownReason::NoRuntimeApi)
-        )
 }
 
 #[derive(Serialize)]

@@ -49,6 +49,7 @@ impl From<&Census> for CensusConfig {
             docker_sockets: census.docker_sockets.clone(),
             retention: census.retention.0,
             patience: census.patience.0,
+            ..Self::default()
         }
     }
 }

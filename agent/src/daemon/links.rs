@@ -13,8 +13,8 @@ use std::{
 
 use crate::{
     census::{
-        Census,
-        links::{self, Link, LinkMonitor, Namespace},
+        Link, LinkEvent, LinkMonitor,
+        links::{LinkTable, covered},
     },
     config::Sensor,
     probe::{Probe, Shutdown, Wake, sweep_leftovers},
@@ -73,24 +73,16 @@ impl Links {
 }
 
 /// Hooks the links that are there, then starts the thread.
-pub(super) fn start(
-    probe: Probe,
-    sensor: &Sensor,
-    census: Arc<Census>,
-    shutdown: Shutdown,
-) -> io::Result<Links> {
+pub(super) fn start(probe: Probe, sensor: &Sensor, shutdown: Shutdown) -> io::Result<Links> {
     let figures = Arc::new(Figures::default());
-    // Before the first look, so that nothing is missed in between.
     let monitor = LinkMonitor::new()?;
     let mut keeper = Keeper {
         probe,
         sensor: sensor.clone(),
-        census,
         figures: Arc::clone(&figures),
         complained: HashSet::new(),
     };
-    let namespace = Namespace::read()?;
-    for link in links::container_links(&namespace.links) {
+    for link in container_links(monitor.links()) {
         let swept = sweep_leftovers(link.ifindex, &link.name);
         if swept > 0 {
             tracing::warn!(
@@ -99,7 +91,7 @@ pub(super) fn start(
             );
         }
     }
-    keeper.keep(&namespace.links, None);
+    keeper.keep(monitor.links(), None);
     let thread = thread::Builder::new()
         .name("links".to_owned())
         .spawn(move || keeper.run(monitor, &shutdown))?;
@@ -109,7 +101,6 @@ pub(super) fn start(
 struct Keeper {
     probe: Probe,
     sensor: Sensor,
-    census: Arc<Census>,
     figures: Arc<Figures>,
     /// Links that could not be hooked, so that each is complained about once.
     complained: HashSet<u32>,
@@ -127,21 +118,26 @@ impl Keeper {
                     break;
                 }
             };
-            monitor.drain();
+            let events = monitor.drain();
             self.figures
                 .overruns
-                .store(monitor.overruns, Ordering::Relaxed);
-            match Namespace::read() {
-                Ok(namespace) => self.keep(&namespace.links, woken),
-                Err(error) => tracing::error!(%error, "the links of this host cannot be read"),
+                .store(monitor.overruns(), Ordering::Relaxed);
+            for event in &events {
+                // Another link may have got its index already.
+                if let LinkEvent::Gone { ifindex, .. } = event {
+                    self.let_go(*ifindex);
+                }
+            }
+            if woken.is_none() || !events.is_empty() {
+                self.keep(monitor.links(), woken);
             }
         }
         self.probe.detach_all();
     }
 
     /// Makes what is hooked equal to what should be.
-    fn keep(&mut self, links: &[Link], announced: Option<Instant>) {
-        let wanted: Vec<&Link> = links::container_links(links)
+    fn keep(&mut self, links: &LinkTable, announced: Option<Instant>) {
+        let wanted: Vec<&Link> = container_links(links)
             .filter(|link| self.sensor.takes_link(&link.name))
             .collect();
         let present: HashSet<u32> = wanted.iter().map(|link| link.ifindex).collect();
@@ -150,30 +146,30 @@ impl Keeper {
             .attached()
             .filter(|ifindex| !present.contains(ifindex))
             .collect();
-        let mut changed = !gone.is_empty();
         for ifindex in gone {
-            self.probe.detach_link(ifindex);
+            self.let_go(ifindex);
         }
-        self.complained.retain(|ifindex| present.contains(ifindex));
         for link in wanted {
             if !self.probe.is_attached(link.ifindex) {
-                changed |= self.hook(link, announced);
+                self.hook(link, announced);
             }
         }
         let probe = &self.probe;
-        let covered = links::covered(links, |ifindex| probe.is_attached(ifindex));
+        let covered = covered(links, |ifindex| probe.is_attached(ifindex));
         if let Err(error) = self.probe.set_covered(covered) {
             tracing::error!(%error, "bridged packets may be inspected twice");
         }
         self.figures
             .hooked
             .store(self.probe.attached().count() as u64, Ordering::Relaxed);
-        if changed || announced.is_some() {
-            self.census.look_again();
-        }
     }
 
-    fn hook(&mut self, link: &Link, announced: Option<Instant>) -> bool {
+    fn let_go(&mut self, ifindex: u32) {
+        self.complained.remove(&ifindex);
+        self.probe.detach_link(ifindex);
+    }
+
+    fn hook(&mut self, link: &Link, announced: Option<Instant>) {
         match self.probe.attach_link(link.ifindex, &link.name) {
             Ok(()) => {
                 self.complained.remove(&link.ifindex);
@@ -186,15 +182,17 @@ impl Keeper {
                         .fetch_max(delay, Ordering::Relaxed);
                     tracing::debug!(link = link.name, delay_us = delay, "hooked");
                 }
-                true
             }
             Err(error) => {
                 if self.complained.insert(link.ifindex) {
                     self.figures.failed.fetch_add(1, Ordering::Relaxed);
                     tracing::warn!(link = link.name, %error, "a container's link is not covered");
                 }
-                false
             }
         }
     }
+}
+
+fn container_links(links: &LinkTable) -> impl Iterator<Item = &Link> {
+    links.values().filter(|link| link.is_container_side())
 }

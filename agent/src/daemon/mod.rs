@@ -61,7 +61,7 @@ fn io_error(what: &'static str) -> impl Fn(io::Error) -> DaemonError {
 /// # Errors
 /// When something that it needs is missing. Nothing is left attached then.
 pub fn run(config: &Config) -> Result<(), DaemonError> {
-    let census = Census::new(CensusConfig::from(&config.census))
+    let census = Census::new(&CensusConfig::from(&config.census))
         .map(Arc::new)
         .map_err(io_error("cannot look at the containers of this host"))?;
     let _instance = Instance::claim(census.cgroups().root())?;
@@ -94,7 +94,7 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
     }
     drop(queue);
 
-    let links = links::start(probe, &config.sensor, Arc::clone(&census), shutdown.clone())
+    let links = links::start(probe, &config.sensor, shutdown.clone())
         .map_err(io_error("cannot follow the links of this host"))?;
     let behavior = Arc::new(Mutex::new(telemetry::Figures::new()));
     let upstream = upstream(
@@ -171,12 +171,8 @@ async fn announce(census: &Census, links: &links::Links) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let snapshot = census.snapshot();
-    let live: Vec<_> = snapshot
-        .containers()
-        .iter()
-        .filter(|c| c.gone_since.is_none())
-        .collect();
-    for container in &live {
+    let live = snapshot.living();
+    for container in live {
         let name = if container.name.is_empty() {
             &container.id
         } else {

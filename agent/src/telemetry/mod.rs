@@ -58,13 +58,21 @@ impl From<CensusFigures> for Figures {
             looks,
             containers,
             gone,
-            forgotten,
+            failures,
+            link_overruns,
+            cgroup_overruns,
+            dropped,
+            lookups,
         } = figures;
         [
             ("looks", looks),
             ("containers", containers),
             ("gone", gone),
-            ("forgotten", forgotten),
+            ("failures", failures),
+            ("link_overruns", link_overruns),
+            ("cgroup_overruns", cgroup_overruns),
+            ("dropped", dropped),
+            ("lookups", lookups),
         ]
         .into()
     }

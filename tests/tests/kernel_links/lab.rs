@@ -14,10 +14,7 @@ use std::{
 };
 
 use hydrophone::{
-    census::{
-        cgroup::Cgroups,
-        links::{self, Namespace},
-    },
+    census::{LinkMonitor, cgroup::Cgroups, links::covered},
     probe::Probe,
 };
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
@@ -113,13 +110,14 @@ impl Lab {
 
     /// Hooks both links and tells the kernel what is covered.
     pub(crate) fn hook(&self, probe: &mut Probe) {
-        let namespace = Namespace::read().expect("links");
-        for link in links::container_links(&namespace.links) {
+        let monitor = LinkMonitor::new().expect("links");
+        let links = monitor.links();
+        for link in links.values().filter(|link| link.is_container_side()) {
             probe
                 .attach_link(link.ifindex, &link.name)
                 .unwrap_or_else(|error| panic!("{error}"));
         }
-        let covered = links::covered(&namespace.links, |ifindex| probe.is_attached(ifindex));
+        let covered = covered(links, |ifindex| probe.is_attached(ifindex));
         assert_eq!(covered.len(), 3, "two links and their bridge");
         probe.set_covered(covered).expect("covered");
     }

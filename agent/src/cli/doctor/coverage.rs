@@ -3,7 +3,7 @@
 use super::Check;
 use crate::{
     alert::escape::Hostile,
-    census::{Census, Container, UnknownReason},
+    census::{Census, Container, RuntimeState, UnknownReason},
     cli::containers,
     config::Config,
 };
@@ -19,12 +19,7 @@ pub(super) fn all(config: &Config) -> Vec<Check> {
         }
     };
     let snapshot = census.snapshot();
-    let living: Vec<&Container> = snapshot
-        .containers()
-        .iter()
-        .map(AsRef::as_ref)
-        .filter(|container| container.gone_since.is_none())
-        .collect();
+    let living: Vec<&Container> = snapshot.living().iter().map(AsRef::as_ref).collect();
     let mut report = runtimes(&census, &living);
     report.extend(coverage(config, &living));
     report.push(Check::note(
@@ -38,17 +33,21 @@ fn runtimes(census: &Census, living: &[&Container]) -> Vec<Check> {
     let mut report: Vec<Check> = census
         .runtimes()
         .into_iter()
-        .map(|(socket, state)| match state {
-            Ok(version) => Check::ok(format!(
-                "Docker {} at {}",
-                Hostile(&version),
-                socket.display()
-            )),
-            Err(error) => Check::warn(
-                format!("no Docker at {}: {}", socket.display(), Hostile(&error)),
+        .map(|report| {
+            let socket = report.socket.display();
+            let why = match report.state {
+                RuntimeState::Reachable { version } => {
+                    return Check::ok(format!("Docker {} at {socket}", Hostile(&version)));
+                }
+                RuntimeState::Unreachable(reason) => reason,
+                RuntimeState::Absent => "there is no such socket".to_owned(),
+                RuntimeState::Connecting => "it has not answered yet".to_owned(),
+            };
+            Check::warn(
+                format!("no Docker at {socket}: {}", Hostile(&why)),
                 "without a runtime's API containers have ids but no names, images and labels; \
                  set census.docker_sockets",
-            ),
+            )
         })
         .collect();
     let nameless = living

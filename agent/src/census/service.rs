@@ -1,0 +1,214 @@
+//! The census thread: takes the news in, looks at the host, publishes what it knows.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::Ordering,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use tokio::sync::mpsc::Sender;
+
+use super::{
+    CensusConfig,
+    cgroup::{Cgroups, Group},
+    message::{Message, Told},
+    report::RuntimeState,
+    roster::{Limits, Roster},
+    shared::Shared,
+    survey::{Stale, Surveyor},
+};
+
+/// How long news may gather before they are published.
+const DEBOUNCE: Duration = Duration::from_millis(3);
+/// How often everything is looked at again, announced or not.
+const FULL: Duration = Duration::from_secs(30);
+
+/// The census thread's state.
+pub(super) struct Service {
+    roster: Roster,
+    surveyor: Surveyor,
+    shared: Arc<Shared>,
+    /// Where to ask each runtime about an id.
+    askers: Vec<Sender<String>>,
+    /// What was asked and not answered yet.
+    asked: HashSet<(usize, String)>,
+    stale: Stale,
+    walk: bool,
+}
+
+impl Service {
+    pub(super) fn new(
+        config: &CensusConfig,
+        cgroups: Cgroups,
+        legacy: Option<PathBuf>,
+        shared: Arc<Shared>,
+        askers: Vec<Sender<String>>,
+    ) -> Self {
+        let limits = Limits {
+            retention: config.retention.as_secs(),
+            gone: config.max_gone,
+            live: config.max_live,
+        };
+        let uname = rustix::system::uname();
+        let hostname = uname.nodename().to_string_lossy();
+        let mut roster = Roster::new(limits, hostname.into(), cgroups.root_id());
+        roster.runtimes.undecided = !askers.is_empty();
+        Self {
+            roster,
+            surveyor: Surveyor::new(cgroups, legacy),
+            shared,
+            askers,
+            asked: HashSet::new(),
+            stale: Stale::default(),
+            walk: false,
+        }
+    }
+
+    pub(super) fn run(mut self, news: &Receiver<Message>) {
+        self.everything();
+        self.refresh();
+        let mut next_full = Instant::now() + FULL;
+        let mut retry = None;
+        loop {
+            let due = retry.map_or(next_full, |at: Instant| at.min(next_full));
+            match news.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                Ok(message) => {
+                    let gathered = Instant::now() + DEBOUNCE;
+                    let mut next = Some(message);
+                    while let Some(message) = next {
+                        if !self.take(message) {
+                            return;
+                        }
+                        let left = gathered.saturating_duration_since(Instant::now());
+                        next = news.recv_timeout(left).ok();
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if Instant::now() >= next_full {
+                next_full = Instant::now() + FULL;
+                self.everything();
+            }
+            retry = self.refresh().map(|pause| Instant::now() + pause);
+        }
+    }
+
+    /// Everything has to be looked at again, and every question asked again.
+    fn everything(&mut self) {
+        self.walk = true;
+        self.stale.all = true;
+        self.asked.clear();
+    }
+
+    /// Takes one piece of news in. `false` ends the thread.
+    fn take(&mut self, message: Message) -> bool {
+        match message {
+            Message::Stop => return false,
+            Message::Refresh => self.everything(),
+            Message::Walk => self.walk = true,
+            Message::Links(links) => self.stale.links.extend(links),
+            Message::Group(Group::Container(found)) => {
+                self.roster.admit(found, unix_now());
+            }
+            Message::Group(Group::Host { path, cgroup_id }) => {
+                self.roster.add_host_group(&path, cgroup_id);
+            }
+            Message::GroupGone(path) => {
+                if self.surveyor.has_gone(&path) {
+                    self.roster.dismiss(&path, unix_now());
+                }
+            }
+            Message::Runtime(runtime, told) => self.hear(runtime, told),
+        }
+        true
+    }
+
+    fn hear(&mut self, runtime: usize, told: Told) {
+        match told {
+            Told::State(state) => self.set_state(runtime, state),
+            Told::Dossier(dossier) => {
+                self.asked.remove(&(runtime, dossier.id.clone()));
+                if dossier.complete {
+                    self.stale.containers.insert(dossier.id.clone());
+                }
+                self.roster.learn(*dossier);
+            }
+            Told::Listed(ids) => self.roster.listed(runtime, &ids),
+            Told::NotThere(id) => {
+                self.asked.remove(&(runtime, id.clone()));
+                self.roster.deny(runtime, &id);
+            }
+            Told::Removed(id) => {
+                self.walk |= self.roster.has_legacy();
+                self.roster.forget(&id);
+            }
+            Told::Ended(id) => {
+                self.walk |= self.roster.has_legacy();
+                self.roster.ended(&id, unix_now());
+            }
+        }
+    }
+
+    fn set_state(&mut self, runtime: usize, state: RuntimeState) {
+        if matches!(state, RuntimeState::Reachable { .. }) {
+            self.roster.runtimes.reachable.insert(runtime);
+        } else {
+            self.roster.runtimes.reachable.remove(&runtime);
+            self.roster.forget_denials(runtime);
+        }
+        self.asked.retain(|(other, _)| *other != runtime);
+        self.roster.runtimes.undecided = self.shared.set_runtime(runtime, state);
+    }
+
+    /// Looks at what is stale and publishes. Returns when to look again at the latest.
+    fn refresh(&mut self) -> Option<Duration> {
+        let now = unix_now();
+        let counters = &self.shared.counters;
+        if std::mem::take(&mut self.walk) {
+            let skipped = self.surveyor.walk(&mut self.roster, now);
+            counters.dropped.fetch_add(skipped, Ordering::Relaxed);
+        }
+        let stale = std::mem::take(&mut self.stale);
+        let retry = self.surveyor.networks(&mut self.roster, &stale);
+        let failures = self.surveyor.take_failures();
+        counters.failures.fetch_add(failures, Ordering::Relaxed);
+        self.roster.expire(now);
+        let dropped = std::mem::take(&mut self.roster.dropped);
+        counters.dropped.fetch_add(dropped, Ordering::Relaxed);
+        self.ask();
+        self.shared.publish(self.roster.publish());
+        retry
+    }
+
+    /// Asks each runtime that answers about containers that none has told of.
+    fn ask(&mut self) {
+        let reachable: BTreeSet<_> = self.roster.runtimes.reachable.clone();
+        for (id, denied) in self.roster.undescribed() {
+            for runtime in reachable.difference(denied) {
+                let question = (*runtime, id.to_owned());
+                if self.asked.contains(&question) {
+                    continue;
+                }
+                // A full queue is asked again on the next round.
+                if let Some(asker) = self.askers.get(*runtime)
+                    && asker.try_send(id.to_owned()).is_ok()
+                {
+                    self.asked.insert(question);
+                }
+            }
+        }
+    }
+}
+
+/// Seconds since the Unix epoch.
+fn unix_now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_secs())
+}
