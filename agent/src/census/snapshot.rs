@@ -152,7 +152,7 @@ impl Snapshot {
 
     /// The host, with the path of the cgroup that showed it.
     #[must_use]
-    pub fn host(&self, cgroup_path: Option<&str>) -> Identity {
+    pub(super) fn host(&self, cgroup_path: Option<&str>) -> Identity {
         Identity::Host(Host {
             hostname: Arc::clone(&self.hostname),
             cgroup_path: cgroup_path.map(str::to_owned),
@@ -177,12 +177,6 @@ impl Snapshot {
         self.containers.get(self.living..).unwrap_or_default()
     }
 
-    /// The host's links.
-    #[must_use]
-    pub fn links(&self) -> &LinkTable {
-        &self.links
-    }
-
     /// Name of a link of the host, or of one that led to a container that has gone.
     #[must_use]
     pub fn interface(&self, ifindex: u32) -> Option<Arc<str>> {
@@ -195,12 +189,6 @@ impl Snapshot {
             .flat_map(|container| &container.links)
             .find(|(index, _)| *index == ifindex)
             .map(|(_, name)| name.as_str().into())
-    }
-
-    /// The host's name.
-    #[must_use]
-    pub fn hostname(&self) -> &Arc<str> {
-        &self.hostname
     }
 
     pub(super) fn new(parts: Parts) -> Self {
