@@ -1,7 +1,7 @@
 //! All maps. Sizes are placeholders of the object; the agent sets them at load.
 
 use aya_ebpf::{
-    btf_maps::{ArrayOfMaps, HashMap, LruHashMap, PerCpuArray, RingBuf},
+    btf_maps::{ArrayOfMaps, HashMap, LruHashMap, PerCpuArray, RingBuf, SkStorage},
     macros::btf_map,
 };
 use hydrophone_common::{
@@ -24,6 +24,10 @@ pub(crate) static FLOWS: LruHashMap<FlowKey, FlowState, 65_536> = LruHashMap::ne
 /// Socket cookie to the process that called `connect` or `sendmsg`.
 #[btf_map]
 pub(crate) static SOCKETS: LruHashMap<u64, SocketOwner, 16_384> = LruHashMap::new();
+
+/// Packets that a connected socket has received, as far as its hook counted them. Goes with the socket.
+#[btf_map]
+pub(crate) static RECEIVED: SkStorage<u32> = SkStorage::new();
 
 /// cgroup id to network namespace cookie, where `cgroup_skb` cannot ask for the cookie itself.
 #[btf_map]

@@ -12,6 +12,8 @@ use aya_ebpf::{
 
 /// The cgroup id of the v2 root: the host's own, and what the kernel sends by itself.
 const ROOT_CGROUP: u64 = 1;
+/// Packets of a direction whose process is looked for.
+const EARLY: u64 = 8;
 
 /// Notes who sends: the link (0 for none) and, if the packet still has its socket, cgroup and process.
 ///
@@ -33,11 +35,15 @@ fn learn_sender(skb: *mut __sk_buff, flow: Flow, ifindex: u32) {
     if !known {
         return;
     }
-    if owner.cgroup_id != cgroup_id {
+    let changed = owner.cgroup_id != cgroup_id;
+    if changed {
         owner.cgroup_id = cgroup_id;
         owner.pid = 0;
     }
-    if owner.pid != 0 {
+    // Who has not called `connect` or `sendmsg` by then (a server) will not for this flow.
+    // SAFETY: as above.
+    let early = unsafe { (*flow.sending).packets } < EARLY;
+    if owner.pid != 0 || !(changed || early) {
         return;
     }
     // SAFETY: the helper takes the context; 0 when there is no socket.

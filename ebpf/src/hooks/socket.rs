@@ -1,8 +1,8 @@
 //! `cgroup_skb` at the cgroup2 root: exact identity of sockets, and traffic on loopback.
 
 use aya_ebpf::{
-    bindings::__sk_buff,
-    helpers::generated::{bpf_get_netns_cookie, bpf_skb_cgroup_id},
+    bindings::{__sk_buff, BPF_SK_STORAGE_GET_F_CREATE},
+    helpers::generated::{bpf_get_netns_cookie, bpf_sk_storage_get, bpf_skb_cgroup_id},
     programs::SkBuffContext,
 };
 use hydrophone_common::counter::{Counter, Hook};
@@ -12,7 +12,7 @@ use crate::{
     capture, config,
     flow::{Flow, SYN},
     headers::{Kind, Parsed, TCP, parse_network},
-    maps::NAMESPACES,
+    maps::{NAMESPACES, RECEIVED},
     outcome::account,
 };
 
@@ -58,15 +58,18 @@ pub(crate) fn ingress(ctx: &SkBuffContext) {
 
 #[inline(always)]
 fn inspect_ingress(skb: *mut __sk_buff) -> Counter {
-    let mut parsed = parse_network(skb);
     if !on_loopback(skb) {
-        if parsed.kind == Kind::Keyed
-            && let Some(flow) = Flow::find(&parsed)
-        {
-            learn_receiver(skb, flow);
+        if !is_settled(skb) {
+            let parsed = parse_network(skb);
+            if parsed.kind == Kind::Keyed
+                && let Some(flow) = Flow::find(&parsed)
+            {
+                learn_receiver(skb, flow);
+            }
         }
         return Counter::IdentityOnly;
     }
+    let mut parsed = parse_network(skb);
     let Some(flow) = loopback_flow(skb, &mut parsed) else {
         return Counter::FlowTableFull;
     };
@@ -78,6 +81,45 @@ fn inspect_ingress(skb: *mut __sk_buff) -> Counter {
     // SAFETY: a live map value.
     unsafe { (*flow.sending).hooks |= 1 << Hook::SocketIngress as u8 };
     capture::record(skb, Hook::SocketIngress, &parsed, flow)
+}
+
+/// Whether the socket serves one flow whose receiver has been noted: then the packet need not be parsed
+/// again for that. Now and then it is all the same, for the flow may have left the table meanwhile.
+#[inline(always)]
+fn is_settled(skb: *mut __sk_buff) -> bool {
+    /// Packets of a connection that are looked at in any case.
+    const FIRST: u32 = 8;
+    /// After those, one in so many.
+    const EVERY: u32 = 64;
+    /// `TCP_ESTABLISHED`, which a connected UDP socket is in as well. Others serve many flows.
+    const ESTABLISHED: u32 = 1;
+    // SAFETY: a field of the context.
+    let socket = unsafe { (*skb).__bindgen_anon_2.sk };
+    if socket.is_null() {
+        return false;
+    }
+    // SAFETY: a field of a socket that was just checked.
+    if unsafe { (*socket).state } != ESTABLISHED {
+        return false;
+    }
+    // SAFETY: the map is one of socket storage, and the value is zeroed when it is made.
+    let seen = unsafe {
+        bpf_sk_storage_get(
+            (&raw const RECEIVED).cast_mut().cast(),
+            socket.cast(),
+            core::ptr::null_mut(),
+            u64::from(BPF_SK_STORAGE_GET_F_CREATE),
+        )
+    }
+    .cast::<u32>();
+    if seen.is_null() {
+        return false;
+    }
+    // SAFETY: a live value; packets of one socket are taken in one by one.
+    let count = unsafe { *seen };
+    // SAFETY: as above.
+    unsafe { *seen = count.wrapping_add(1) };
+    count >= FIRST && count % EVERY != 0
 }
 
 /// Whether the egress hook has shown these bytes. Of TCP, a segment that ends beyond what egress has
