@@ -13,7 +13,10 @@ use aya::{
 };
 use hydrophone_common::LAYOUT_VERSION;
 
-use super::{AttachMode, Budgets, Counters, ProbeError, RingReader, Shutdown, links::Links, names};
+use super::{
+    AttachMode, Budgets, Counters, ProbeError, RingReader, Shutdown, links::Links, log::KernelLog,
+    names,
+};
 
 /// Where the kernel object comes from.
 #[derive(Clone, Debug, Default)]
@@ -92,6 +95,7 @@ pub struct Probe {
     /// Keeps the outer map, which holds the rings, alive.
     _rings: ArrayOfMaps<MapData, RingBuf<MapData>>,
     covered: HashMap<MapData, u32, u32>,
+    log: KernelLog,
 }
 
 /// What a load yields beside the probe.
@@ -134,6 +138,7 @@ impl Probe {
                 source: Box::new(source),
             })?;
 
+        let log = KernelLog::open(&mut ebpf)?;
         let mut outer: ArrayOfMaps<MapData, RingBuf<MapData>> =
             take(&mut ebpf, names::RINGS, &origin)?;
         let mut rings = Vec::new();
@@ -154,6 +159,7 @@ impl Probe {
             attach: options.attach,
             _rings: outer,
             covered,
+            log,
         };
         probe.verify()?;
         Ok(Loaded {
@@ -264,6 +270,11 @@ impl Probe {
             self.covered.insert(ifindex, kind, 0).map_err(failed)?;
         }
         Ok(())
+    }
+
+    /// Puts what the kernel programs have reported into the agent's log.
+    pub fn drain_log(&mut self) {
+        self.log.drain();
     }
 
     /// Detaches everything.

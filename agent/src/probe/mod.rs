@@ -7,6 +7,7 @@ mod error;
 mod instance;
 mod links;
 mod load;
+mod log;
 mod qdisc;
 mod ring;
 

@@ -8,6 +8,7 @@ use aya_ebpf::{
     },
     programs::SockAddrContext,
 };
+use aya_log_ebpf::warn;
 use hydrophone_common::record::SocketOwner;
 
 use crate::{
@@ -39,5 +40,8 @@ pub(crate) fn remember(ctx: &SockAddrContext) {
         uid: bpf_get_current_uid_gid() as u32,
         comm: bpf_get_current_comm().unwrap_or([0; 16]),
     };
-    let _ = SOCKETS.insert(&cookie, &owner, 0);
+    if let Err(code) = SOCKETS.insert(&cookie, &owner, 0) {
+        // In the caller's own context, and only when the kernel is out of memory.
+        warn!(ctx, "process {} is not remembered: error {}", pid, code);
+    }
 }
