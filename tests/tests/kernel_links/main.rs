@@ -22,7 +22,7 @@ use hydrophone_common::{
     record::{FLAG_TRUNCATED, SIZE_CLASSES},
 };
 use hydrophone_tests::wait_for;
-use lab::{Lab, OwnCgroup, exchange, run};
+use lab::{Lab, NetNs, OwnCgroups, exchange, exchange_with, listen, run};
 use sight::{echoes, load, load_with, noise, segments, sights, stream};
 
 /// The ways to attach that this kernel has; the older one always.
@@ -159,54 +159,59 @@ fn packets_beyond_64_kib_are_cut_not_lost() {
 #[test]
 fn loopback_and_identity_by_socket_hooks() {
     let lab = Lab::new();
-    let own = OwnCgroup::enter();
-    let place = own.path.to_string_lossy().into_owned();
+    let own = OwnCgroups::new();
+    let (request, response) = (noise(3_000), noise(90_000));
     // What this kernel has, and what older ones have.
     for skb_netns_cookie in [None, Some(false)] {
         let mut loaded = load_with(&LoadOptions {
             skb_netns_cookie,
             ..LoadOptions::default()
         });
+        let place = own.path.to_string_lossy();
         loaded.probe.attach_cgroup(&place).expect("attached");
         lab.hook(&mut loaded.probe);
+        let mut talk = |client: &NetNs, server: &NetNs, address: &str| {
+            own.enter(OwnCgroups::SERVER);
+            let listener = listen(server, address);
+            own.enter(OwnCgroups::CLIENT);
+            let port = exchange_with(client, &listener, &request, &response);
+            let seen = segments(&mut loaded.rings);
+            assert!(stream(&seen, port, true) == request, "{address}");
+            assert!(stream(&seen, port, false) == response, "{address}");
+            let sent = seen
+                .iter()
+                .find(|sight| sight.ports.0 == port && !sight.payload.is_empty())
+                .expect("request")
+                .header;
+            let (source, destination) = (sent.source, sent.destination);
+            assert_eq!(source.cgroup_id, own.id(OwnCgroups::CLIENT), "{address}");
+            assert_eq!(source.pid, process::id());
+            assert_eq!(destination.cgroup_id, own.id(OwnCgroups::SERVER));
+            (seen, sent)
+        };
 
-        let (request, response) = (noise(3_000), noise(90_000));
         let mut scopes = Vec::new();
         for (end, address) in [
             (&lab.a, "127.0.0.1"),
             (&lab.a, "::1"),
             (&lab.b, "127.0.0.1"),
         ] {
-            let client = exchange((end, end), address, &request, &response);
-            let seen = segments(&mut loaded.rings);
-            assert!(stream(&seen, client, true) == request, "{address}");
-            assert!(stream(&seen, client, false) == response, "{address}");
+            let (seen, sent) = talk(end, end, address);
             // Before 6.7 the kernel shows a SYN-ACK to the receiver's hook only.
             assert!(
                 seen.iter()
                     .all(|sight| sight.hook == Hook::SocketEgress || sight.payload.is_empty())
             );
-            let scope = seen[0].header.scope;
-            assert!(seen.iter().all(|sight| sight.header.scope == scope));
-            scopes.push(scope);
+            assert!(seen.iter().all(|sight| sight.header.scope == sent.scope));
+            scopes.push(sent.scope);
         }
         assert_ne!(scopes[0], 0);
         assert_eq!(scopes[0], scopes[1]);
         assert_ne!(scopes[0], scopes[2], "namespaces are told apart");
 
-        let client = exchange((&lab.a, &lab.b), "198.18.0.2", &request, &response);
-        let seen = segments(&mut loaded.rings);
-        assert!(stream(&seen, client, true) == request);
-        let asked = seen
-            .iter()
-            .find(|sight| sight.ports.0 == client && !sight.payload.is_empty())
-            .expect("request");
-        let (source, destination) = (asked.header.source, asked.header.destination);
-        assert_eq!(source.cgroup_id, own.id());
-        assert_eq!(source.pid, process::id());
-        assert_eq!(source.ifindex, index("va"));
-        assert_eq!(destination.cgroup_id, own.id());
-        assert_eq!(destination.ifindex, index("vb"));
+        let (_, sent) = talk(&lab.a, &lab.b, "198.18.0.2");
+        assert_eq!(sent.source.ifindex, index("va"));
+        assert_eq!(sent.destination.ifindex, index("vb"));
         let (_, received) = loaded.counters.read().expect("counters")[3];
         assert!(received.get(Counter::IdentityOnly) > 0);
         assert_account(&loaded);
