@@ -26,6 +26,9 @@ const READY: &str = "hydrophone: watching";
 /// How long anything may take that is expected to happen.
 const LIMIT: Duration = Duration::from_secs(30);
 
+/// Time between two `stats` events.
+const STATS_INTERVAL: Duration = Duration::from_millis(250);
+
 /// How to start an agent.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -40,13 +43,14 @@ pub struct Options {
 }
 
 impl Options {
-    /// EVE on standard output, a `stats` event each second, names from `engine`.
+    /// EVE on standard output, `stats` events every quarter of a second, names from `engine`.
     #[must_use]
     pub fn new(engine: &Engine) -> Self {
+        let stats_interval = format!("{}ms", STATS_INTERVAL.as_millis());
         Self {
             config: json!({
                 "census": { "docker_sockets": [engine.socket()] },
-                "alert": { "format": "eve", "stats_interval": "1s" },
+                "alert": { "format": "eve", "stats_interval": stats_interval },
             }),
             arguments: Vec::new(),
             binary: None,
@@ -178,21 +182,40 @@ impl Agent {
         found.with_context(|| format!("not in the log: {what}\n{}", self.account()))
     }
 
-    /// A `stats` event that was made after this call.
+    /// Waits until everything that the hooks have seen has been inspected and told, and behaviour
+    /// has had its time to come to light. Returns the last `stats` event.
     ///
     /// # Errors
-    /// As [`Self::wait_for`].
-    pub fn stats(&self) -> Result<Event> {
-        let uptime = |event: &Event| event.number("/stats/uptime");
-        let last = self
-            .events()
-            .iter()
-            .filter(|event| event.is_stats())
-            .map(uptime)
-            .max();
-        // The one after the next: the next may be on its way already.
-        let after = last.map_or(0, |last| last + 1);
-        self.wait_for("stats", |event| event.is_stats() && uptime(event) > after)
+    /// When it does not come to rest.
+    pub fn settle(&self) -> Result<Event> {
+        // Without an answer for one second a probe has failed; then an inspection thread's tick.
+        let patience = Duration::from_secs(2).as_millis() / STATS_INTERVAL.as_millis();
+        let (mut quiet, mut last) = (0, None::<Event>);
+        let end = Instant::now() + LIMIT;
+        while quiet < patience {
+            ensure!(
+                Instant::now() < end,
+                "it does not come to rest\n{}",
+                self.account()
+            );
+            let next = self.next_stats()?;
+            let done = next.handed_over() == next.number("/stats/inspect/packets");
+            let same = last.as_ref().is_some_and(|last| {
+                last.handed_over() == next.handed_over()
+                    && last.at("/stats/alert") == next.at("/stats/alert")
+            });
+            quiet = if done && same { quiet + 1 } else { 0 };
+            last = Some(next);
+        }
+        last.context("no stats")
+    }
+
+    /// The next `stats` event.
+    fn next_stats(&self) -> Result<Event> {
+        let seen = self.stdout.lock().0.len();
+        let parse = |line: &str| Event::parse(line).filter(Event::is_stats);
+        let found = self.stdout.wait_from(seen, parse);
+        found.with_context(|| format!("no stats\n{}", self.account()))
     }
 
     /// All events so far.
@@ -328,8 +351,12 @@ impl Lines {
     }
 
     fn wait<T>(&self, wanted: impl Fn(&str) -> Option<T>) -> Result<T> {
+        self.wait_from(0, wanted)
+    }
+
+    /// Looks at lines from number `checked` on.
+    fn wait_from<T>(&self, mut checked: usize, wanted: impl Fn(&str) -> Option<T>) -> Result<T> {
         let end = Instant::now() + LIMIT;
-        let mut checked = 0;
         let mut lines = self.lock();
         loop {
             if let Some(found) = lines.0.iter().skip(checked).find_map(|line| wanted(line)) {

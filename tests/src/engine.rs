@@ -10,33 +10,27 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
-use tempfile::TempDir;
 
 use crate::{
     container::Container,
+    host::HostLock,
     process::{Output, program, run, run_command, tail, wait_for},
 };
 
+/// Where the engine lives. Always the same, so that what a killed one has left is found.
+const FOLDER: &str = "/var/lib/hydrophone-tests";
+const BRIDGE: &str = "hydro0";
 const START: Duration = Duration::from_secs(60);
 const STOP: Duration = Duration::from_secs(30);
 
 /// A `dockerd` with its own data, socket, containerd and bridge. It leaves the host's packet filter
-/// and every other engine alone.
+/// and every other engine alone. Only one of them is on the host at a time, as there can be only
+/// one agent: who comes second waits.
 #[derive(Debug)]
 pub struct Engine {
-    folder: TempDir,
+    _lock: HostLock,
     daemon: Child,
-    bridge: Bridge,
-}
-
-/// Where the containers meet: addresses from the range for benchmarks (RFC 2544) and a ULA.
-#[derive(Debug)]
-struct Bridge {
-    name: String,
-    ipv4: String,
-    ipv6: String,
-    /// Whether bridged packets pass the host's packet filter, so that an exception had to be made.
-    filtered: bool,
+    network: u8,
 }
 
 impl Engine {
@@ -54,8 +48,10 @@ impl Engine {
             rustix::process::geteuid().is_root(),
             "a container engine needs root"
         );
-        let folder = tempfile::Builder::new().prefix("hydrophone-").tempdir()?;
-        let at = |name: &str| folder.path().join(name);
+        let lock = HostLock::take()?;
+        sweep()?;
+        fs::create_dir_all(FOLDER)?;
+        let at = |name: &str| Path::new(FOLDER).join(name);
         let log = File::create(at("log"))?;
         for needed in ["containerd", "runc", "iptables"] {
             program(needed)?;
@@ -80,9 +76,9 @@ impl Engine {
             .spawn()
             .context("cannot start dockerd")?;
         let mut engine = Self {
+            _lock: lock,
             daemon,
-            bridge: Bridge::free()?,
-            folder,
+            network: free_network()?,
         };
         engine.wait_until_ready()?;
         engine.make_network()?;
@@ -91,7 +87,7 @@ impl Engine {
     }
 
     fn wait_until_ready(&mut self) -> Result<()> {
-        let log = self.folder.path().join("log");
+        let log = Path::new(FOLDER).join("log");
         wait_for("dockerd answers", START, || {
             if let Some(status) = self.daemon.try_wait()? {
                 anyhow::bail!("dockerd ended early, {status}");
@@ -102,23 +98,26 @@ impl Engine {
     }
 
     fn make_network(&mut self) -> Result<()> {
-        let bridge = &self.bridge;
         self.docker(&[
             "network",
             "create",
             "--ipv6",
-            &format!("--subnet={}.0/24", bridge.ipv4),
-            &format!("--subnet={}::/64", bridge.ipv6),
-            &format!("--opt=com.docker.network.bridge.name={}", bridge.name),
+            &format!("--subnet={}.0/24", ipv4_prefix(self.network)),
+            &format!("--subnet=fd48:7964:726f:{:x}::/64", self.network),
+            &format!("--opt=com.docker.network.bridge.name={BRIDGE}"),
             Self::NETWORK,
         ])?;
-        self.bridge.let_through("-I")
+        let flag = fs::read_to_string("/proc/sys/net/bridge/bridge-nf-call-iptables");
+        if flag.is_ok_and(|flag| flag.trim() == "1") {
+            let_through("-I")?;
+        }
+        Ok(())
     }
 
     /// A root file system that is little but links into the host's programs, which every container
     /// gets read-only: nothing is copied, nothing is pulled.
     fn make_image(&self) -> Result<()> {
-        let root = self.folder.path().join("image");
+        let root = Path::new(FOLDER).join("image");
         for folder in ["usr", "etc/alternatives", "tmp", "var/tmp", "root", "run"] {
             fs::create_dir_all(root.join(folder))?;
         }
@@ -130,7 +129,7 @@ impl Engine {
             "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/tmp:/bin/sh\n",
         )?;
         fs::write(root.join("etc/group"), "root:x:0:\nnogroup:x:65534:\n")?;
-        let archive = self.folder.path().join("image.tar");
+        let archive = Path::new(FOLDER).join("image.tar");
         run(
             "tar",
             &[
@@ -160,7 +159,7 @@ impl Engine {
     pub fn client(&self) -> Result<Command> {
         let mut client = Command::new(program("docker")?);
         client
-            .env("DOCKER_CONFIG", self.folder.path())
+            .env("DOCKER_CONFIG", Path::new(FOLDER))
             .env_remove("DOCKER_CONTEXT")
             .arg("--host")
             .arg(format!("unix://{}", self.socket().display()));
@@ -175,64 +174,115 @@ impl Engine {
         Container::start(self, name, options, command)
     }
 
+    /// Starts a container with a web server on port 80 and waits until it listens.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn run_web(&self, name: &str) -> Result<Container<'_>> {
+        // A folder that every container has; `/hostname` is asked for in ordinary requests.
+        let server = ["busybox", "httpd", "-f", "-p", "80", "-h", "/etc"];
+        let web = self.run(name, &[], &server)?;
+        web.wait_until_listening(80)?;
+        Ok(web)
+    }
+
+    /// Starts a container that does nothing by itself, with further options for `docker run`.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn run_idle(&self, name: &str, options: &[&str]) -> Result<Container<'_>> {
+        self.run(name, options, &["busybox", "sleep", "1000000"])
+    }
+
     /// Path of the API socket.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
-        self.folder.path().join("docker.sock")
+        Path::new(FOLDER).join("docker.sock")
     }
 
     /// A folder that goes with the engine.
     #[must_use]
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        Path::new(FOLDER)
     }
 
     /// Name of the bridge that the containers are ports of.
     #[must_use]
     pub fn bridge(&self) -> &str {
-        &self.bridge.name
+        BRIDGE
     }
 
     /// The host's own address on the bridge.
     #[must_use]
     pub fn gateway(&self) -> String {
-        format!("{}.1", self.bridge.ipv4)
+        format!("{}.1", ipv4_prefix(self.network))
     }
 
-    fn stop(&mut self) -> Result<()> {
-        if let Ok(running) = self.docker(&["ps", "-aq"]) {
-            let ids: Vec<&str> = running.stdout.lines().collect();
-            if !ids.is_empty() {
-                self.docker(&[&["rm", "-f", "-v"], ids.as_slice()].concat())?;
-            }
+    fn remove_containers(&self) -> Result<()> {
+        let all = self.docker(&["ps", "-aq"])?;
+        let ids: Vec<&str> = all.stdout.lines().collect();
+        if !ids.is_empty() {
+            self.docker(&[&["rm", "-f", "-v"], ids.as_slice()].concat())?;
         }
-        self.docker(&["network", "rm", Self::NETWORK])?;
-        self.bridge.let_through("-D")
+        Ok(())
+    }
+
+    fn terminate(&mut self) -> Result<()> {
+        let pid = Pid::from_raw(self.daemon.id().try_into()?).context("pid 0")?;
+        kill_process(pid, Signal::TERM)?;
+        wait_for("dockerd ends", STOP, || Ok(self.daemon.try_wait()?)).map(drop)
     }
 }
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        if let Err(error) = self.stop() {
-            eprintln!("engine: {error:#}");
+        for outcome in [self.remove_containers(), self.terminate(), sweep()] {
+            if let Err(error) = outcome {
+                eprintln!("engine: {error:#}");
+            }
         }
-        let pid = i32::try_from(self.daemon.id()).ok().and_then(Pid::from_raw);
-        if let Some(pid) = pid {
-            // It has ended already when this fails.
-            let _ = kill_process(pid, Signal::TERM);
-        }
-        let ended = wait_for("dockerd ends", STOP, || Ok(self.daemon.try_wait()?));
-        if let Err(error) = ended {
-            eprintln!("engine: {error:#}");
-            let _ = self.daemon.kill();
-            let _ = self.daemon.wait();
-        }
-        if let Err(error) = unmount_below(self.folder.path()) {
-            eprintln!("engine: {error:#}");
-        }
-        // What the daemon has taken down itself is gone: nothing to do then.
-        let _ = run("ip", &["link", "del", &self.bridge.name]);
+        // It has ended already unless it hung.
+        let _ = self.daemon.kill();
+        let _ = self.daemon.wait();
     }
+}
+
+/// Takes away everything of an engine, also of one that was killed. Whoever calls has the host's
+/// lock: nobody else uses it.
+fn sweep() -> Result<()> {
+    for pid in processes_of(FOLDER)? {
+        // It has ended already when this fails.
+        let _ = kill_process(pid, Signal::KILL);
+    }
+    wait_for("the engine's processes end", STOP, || {
+        Ok(processes_of(FOLDER)?.is_empty().then_some(()))
+    })?;
+    unmount_below(Path::new(FOLDER))?;
+    if Path::new(FOLDER).exists() {
+        fs::remove_dir_all(FOLDER)?;
+    }
+    // Both fail when there is nothing left to take away.
+    while let_through("-D").is_ok() {}
+    let _ = run("ip", &["link", "del", BRIDGE]);
+    Ok(())
+}
+
+/// Processes that live and have `needle` in their command line, this one excepted.
+fn processes_of(needle: &str) -> Result<Vec<Pid>> {
+    let mut pids = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        // What has ended meanwhile has none.
+        let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let command = String::from_utf8_lossy(&command);
+        if command.contains(needle) && pid != rustix::process::getpid().as_raw_nonzero().get() {
+            pids.extend(Pid::from_raw(pid));
+        }
+    }
+    Ok(pids)
 }
 
 fn unmount_below(folder: &Path) -> Result<()> {
@@ -249,35 +299,25 @@ fn unmount_below(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-impl Bridge {
-    /// A bridge whose addresses nothing on this host uses.
-    fn free() -> Result<Self> {
-        let used = run("ip", &["-o", "address"])?.stdout;
-        (1..255)
-            .map(|number| Self {
-                name: format!("hydro{number}"),
-                ipv4: format!("198.18.{number}"),
-                ipv6: format!("fd48:7964:726f:{number:x}"),
-                filtered: fs::read_to_string("/proc/sys/net/bridge/bridge-nf-call-iptables")
-                    .is_ok_and(|flag| flag.trim() == "1"),
-            })
-            .find(|bridge| !used.contains(&format!(" {}.", bridge.ipv4)))
-            .context("all of 198.18.0.0/16 is in use on this host")
+/// Inserts (`-I`) or deletes (`-D`) an exception for a host whose packet filter drops what it
+/// forwards and is asked about bridged packets too.
+fn let_through(action: &str) -> Result<()> {
+    let rule = ["FORWARD", "-i", BRIDGE, "-o", BRIDGE, "-j", "ACCEPT"];
+    for filter in ["iptables", "ip6tables"] {
+        run(filter, &[&["-w", action][..], &rule].concat())?;
     }
+    Ok(())
+}
 
-    /// Inserts (`-I`) or deletes (`-D`) the exception for a host whose filter drops what it forwards.
-    fn let_through(&self, action: &str) -> Result<()> {
-        if self.filtered {
-            for filter in ["iptables", "ip6tables"] {
-                let name = &self.name;
-                run(
-                    filter,
-                    &[
-                        "-w", action, "FORWARD", "-i", name, "-o", name, "-j", "ACCEPT",
-                    ],
-                )?;
-            }
-        }
-        Ok(())
-    }
+/// Number of a network that nothing on this host uses: `198.18.N.0/24` of the range for benchmarks
+/// (RFC 2544) and a ULA.
+fn free_network() -> Result<u8> {
+    let used = run("ip", &["-o", "address"])?.stdout;
+    (1..255)
+        .find(|number| !used.contains(&format!(" {}.", ipv4_prefix(*number))))
+        .context("all of 198.18.0.0/16 is in use on this host")
+}
+
+fn ipv4_prefix(number: u8) -> String {
+    format!("198.18.{number}")
 }

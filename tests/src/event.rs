@@ -46,6 +46,18 @@ impl Event {
         self.text("/event_type") == "stats"
     }
 
+    /// Packets that the hooks handed to inspection, by a `stats` event.
+    #[must_use]
+    pub fn handed_over(&self) -> u64 {
+        let hooks = self.at("/stats/hooks").as_object();
+        let inspected = |hook: &Value| hook.pointer("/inspected").and_then(Value::as_u64);
+        hooks
+            .into_iter()
+            .flatten()
+            .filter_map(|(_, hook)| inspected(hook))
+            .sum()
+    }
+
     /// Rule id.
     #[must_use]
     pub fn sid(&self) -> u64 {

@@ -2,74 +2,88 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    env,
     fs::{self, File},
     path::Path,
     time::Duration,
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use rustix::fs::{FlockOperation, flock};
 
-use crate::process::{run, wait_for};
+use crate::{
+    engine::Engine,
+    process::{run, wait_for},
+};
 
-/// Held by a test that runs an agent: there can be one on a host.
+/// Held by whoever runs an agent: there can be one on a host.
 #[derive(Debug)]
-pub struct HostLock {
+pub(crate) struct HostLock {
     _file: File,
 }
 
 impl HostLock {
     /// Waits for its turn.
-    ///
-    /// # Errors
-    /// When the lock file cannot be made.
-    pub fn take() -> Result<Self> {
+    pub(crate) fn take() -> Result<Self> {
         let file = File::options()
             .create(true)
             .truncate(false)
             .write(true)
-            .open(env::temp_dir().join("hydrophone-tests.lock"))?;
-        flock(&file, FlockOperation::LockExclusive)?;
+            .open("/run/hydrophone-tests.lock")?;
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            eprintln!("waiting: another test, demo or benchmark has the host");
+            flock(&file, FlockOperation::LockExclusive)?;
+        }
         Ok(Self { _file: file })
     }
 }
 
-/// What an agent must leave as it was: filters, BPF programs, links and pins, routes, sysctls.
+/// What an agent must leave as it was: on the links of an engine qdiscs, filters, addresses and
+/// routes; on the host the default route, rules, pins and network sysctls. Links of others are not
+/// looked at: they come and go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostState(BTreeMap<String, String>);
 
 impl HostState {
-    /// Looks.
+    /// Looks, once no address is tentative any more: its routes come later.
     ///
     /// # Errors
     /// When a program that is needed is missing or fails.
-    pub fn read() -> Result<Self> {
+    pub fn read(engine: &Engine) -> Result<Self> {
+        let mut links: Vec<String> = names_in(&format!("/sys/class/net/{}/brif", engine.bridge()))?;
+        links.extend(["lo", engine.bridge()].map(str::to_owned));
+        for link in &links {
+            wait_for("no address is tentative", Duration::from_secs(10), || {
+                let addresses = run("ip", &["-6", "address", "show", "dev", link])?.stdout;
+                Ok((!addresses.contains(" tentative")).then_some(()))
+            })?;
+        }
         let mut state = BTreeMap::new();
-        for command in [
-            "tc qdisc show",
-            "ip rule show",
-            "ip -4 route show table all",
-            "ip -6 route show table all",
-            "ip link show",
-            "bpftool net show",
-            "bpftool link show",
-            "bpftool prog show",
-            "bpftool map show",
-            "find /sys/fs/bpf",
-        ] {
+        let mut add = |command: String| -> Result<()> {
             let mut words = command.split(' ');
             let name = words.next().unwrap_or_default();
-            let arguments: Vec<&str> = words.collect();
-            state.insert(command.to_owned(), run(name, &arguments)?.stdout);
-        }
-        for link in links()? {
-            for place in ["ingress", "egress"] {
-                let filters = run("tc", &["filter", "show", "dev", &link, place])?.stdout;
-                state.insert(format!("{place} filters of {link}"), filters);
+            let text = run(name, &words.collect::<Vec<_>>())?.stdout;
+            state.insert(command, text);
+            Ok(())
+        };
+        for link in &links {
+            for command in [
+                "tc qdisc show dev",
+                "bpftool net show dev",
+                "ip -brief link show dev",
+                "ip -brief -4 address show dev",
+                "ip -brief -6 address show dev",
+                "ip -4 route show table all dev",
+                "ip -6 route show table all dev",
+            ] {
+                add(format!("{command} {link}"))?;
             }
+            add(format!("tc filter show dev {link} ingress"))?;
+            add(format!("tc filter show dev {link} egress"))?;
         }
-        read_tree(Path::new("/proc/sys/net"), &mut state)?;
+        for command in ["ip rule show", "ip route show default", "find /sys/fs/bpf"] {
+            add(command.to_owned())?;
+        }
+        read_sysctls(Path::new("/proc/sys/net"), &links, &mut state)?;
         Ok(Self(state))
     }
 
@@ -78,11 +92,11 @@ impl HostState {
     ///
     /// # Errors
     /// When it stays otherwise; says what differs.
-    pub fn wait_until_again(&self) -> Result<()> {
+    pub fn wait_until_again(&self, engine: &Engine) -> Result<()> {
         let again = wait_for("the host is as it was", Duration::from_secs(10), || {
-            Ok((Self::read()? == *self).then_some(()))
+            Ok((Self::read(engine)? == *self).then_some(()))
         });
-        let difference = self.difference(&Self::read()?);
+        let difference = self.difference(&Self::read(engine)?);
         ensure!(again.is_ok(), "left behind or changed:\n{difference}");
         Ok(())
     }
@@ -108,29 +122,76 @@ impl HostState {
     }
 }
 
-fn links() -> Result<Vec<String>> {
-    let mut links = Vec::new();
-    for entry in fs::read_dir("/sys/class/net")? {
-        let entry = entry?;
-        // `bonding_masters` is a file.
-        if entry.path().is_dir() {
-            links.push(entry.file_name().to_string_lossy().into_owned());
+/// A BPF object by kind (`prog`, `map`, `link`) and id.
+pub type BpfObject = (&'static str, u32);
+
+/// The BPF objects that a process holds.
+///
+/// # Errors
+/// When the process has gone.
+pub fn bpf_objects(pid: u32) -> Result<BTreeSet<BpfObject>> {
+    let mut objects = BTreeSet::new();
+    for fd in names_in(&format!("/proc/{pid}/fdinfo"))? {
+        // A descriptor that was closed meanwhile is none.
+        let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).unwrap_or_default();
+        for line in info.lines() {
+            let Some((key, id)) = line.split_once(':') else {
+                continue;
+            };
+            let kinds = [("prog_id", "prog"), ("map_id", "map"), ("link_id", "link")];
+            for (_, kind) in kinds.iter().filter(|(name, _)| *name == key) {
+                objects.insert((*kind, id.trim().parse()?));
+            }
         }
     }
-    Ok(links)
+    Ok(objects)
 }
 
-/// Figures that the kernel itself changes are left out, and what only root of another kind may read.
-fn read_tree(folder: &Path, state: &mut BTreeMap<String, String>) -> Result<()> {
-    for entry in fs::read_dir(folder)? {
+/// Waits until none of `objects` exists any more.
+///
+/// # Errors
+/// When one stays.
+pub fn wait_until_gone(objects: &BTreeSet<BpfObject>) -> Result<()> {
+    wait_for(
+        "the kernel has freed the objects",
+        Duration::from_secs(10),
+        || {
+            let exists = |(kind, id): &BpfObject| {
+                run("bpftool", &[kind, "show", "id", &id.to_string()]).is_ok()
+            };
+            Ok((!objects.iter().any(exists)).then_some(()))
+        },
+    )
+}
+
+fn names_in(folder: &str) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| folder.to_owned())? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    Ok(names)
+}
+
+/// Leaves out what the kernel itself changes, what cannot be read, and links other than `links`.
+fn read_sysctls(
+    folder: &Path,
+    links: &[String],
+    state: &mut BTreeMap<String, String>,
+) -> Result<()> {
+    let of_links = ["conf", "neigh"].iter().any(|name| folder.ends_with(name));
+    for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if of_links && !links.iter().any(|link| *link == name) && name != "all" && name != "default"
+        {
+            continue;
+        }
         if path.is_dir() {
-            read_tree(&path, state)?;
-        } else if let Ok(value) = fs::read_to_string(&path) {
-            let name = path.display().to_string();
-            if !name.ends_with("_count") {
-                state.insert(name, value);
-            }
+            read_sysctls(&path, links, state)?;
+        } else if !name.ends_with("_count")
+            && let Ok(value) = fs::read_to_string(&path)
+        {
+            state.insert(path.display().to_string(), value);
         }
     }
     Ok(())

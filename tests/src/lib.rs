@@ -14,5 +14,5 @@ pub use agent::{Agent, Options};
 pub use container::Container;
 pub use engine::Engine;
 pub use event::Event;
-pub use host::{HostLock, HostState};
+pub use host::{BpfObject, HostState, bpf_objects, wait_until_gone};
 pub use process::{Output, program, run, wait_for};

@@ -1,7 +1,7 @@
 //! Bad behaviour between real containers: what spans flows.
 
 use anyhow::Result;
-use hydrophone_tests::{Agent, Container, Engine, HostLock, Options};
+use hydrophone_tests::{Agent, Container, Engine, Options};
 
 /// Generator id of behaviours.
 const BEHAVIOR: u64 = 7_001;
@@ -9,7 +9,6 @@ const IDLE: [&str; 3] = ["busybox", "sleep", "1000000"];
 
 #[test]
 fn a_sweep_and_a_flood_are_told() -> Result<()> {
-    let _lock = HostLock::take()?;
     let engine = Engine::start()?;
     let web = engine.run(
         "web",

@@ -15,7 +15,7 @@ use hydrophone::census::{
     Snapshot, UnknownReason, cgroup::tree,
 };
 use hydrophone_inspect::Owner;
-use hydrophone_tests::{Engine, HostLock, run, wait_for};
+use hydrophone_tests::{Engine, run, wait_for};
 use tokio::sync::oneshot;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -119,7 +119,6 @@ const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 #[test]
 fn containers_that_run_already_are_known_with_all_that_docker_tells() -> Result<()> {
-    let _lock = HostLock::take()?;
     let engine = Engine::start()?;
     let labels = [
         "--label=com.docker.compose.project=shop",
@@ -190,7 +189,6 @@ fn containers_that_run_already_are_known_with_all_that_docker_tells() -> Result<
 
 #[test]
 fn containers_that_come_change_and_go_are_followed() -> Result<()> {
-    let _lock = HostLock::take()?;
     let engine = Engine::start()?;
     let watcher = Watcher::start(vec![engine.socket()])?;
     let census = watcher.informed()?;
@@ -242,7 +240,6 @@ fn containers_that_come_change_and_go_are_followed() -> Result<()> {
 
 #[test]
 fn a_container_that_lives_for_a_moment_is_named() -> Result<()> {
-    let _lock = HostLock::take()?;
     let engine = Engine::start()?;
     let watcher = Watcher::start(vec![engine.socket()])?;
     let census = watcher.informed()?;
@@ -275,7 +272,6 @@ fn a_container_that_lives_for_a_moment_is_named() -> Result<()> {
 
 #[test]
 fn without_a_runtime_containers_have_ids_links_and_addresses() -> Result<()> {
-    let _lock = HostLock::take()?;
     let engine = Engine::start()?;
     let web = engine.run("web", &[], &SLEEP)?;
     let absent = engine.folder().join("absent.sock");
@@ -308,7 +304,6 @@ fn without_a_runtime_containers_have_ids_links_and_addresses() -> Result<()> {
 
 #[test]
 fn a_runtime_that_comes_later_completes_what_was_known() -> Result<()> {
-    let _lock = HostLock::take()?;
     let engine = Engine::start()?;
     let web = engine.run("web", &[], &SLEEP)?;
     let socket = engine.folder().join("later.sock");
@@ -322,7 +317,6 @@ fn a_runtime_that_comes_later_completes_what_was_known() -> Result<()> {
 
 #[test]
 fn a_runtime_that_hangs_holds_nobody_up() -> Result<()> {
-    let _lock = HostLock::take()?;
     let engine = Engine::start()?;
     let web = engine.run("web", &[], &SLEEP)?;
     let socket = engine.folder().join("hangs.sock");
@@ -355,7 +349,6 @@ impl Drop for Namespace {
 
 #[test]
 fn links_are_told_as_they_come_and_go() -> Result<()> {
-    let _lock = HostLock::take()?;
     let mut monitor = LinkMonitor::new()?;
     assert!(monitor.links().values().any(|link| link.name == "lo"));
     let mut told = VecDeque::new();
@@ -411,7 +404,6 @@ fn links_are_told_as_they_come_and_go() -> Result<()> {
 /// Docker makes both ends on the host, then moves one: the move is announced for the moved end only.
 #[test]
 fn a_link_leads_to_a_container_as_soon_as_its_other_end_is_moved() -> Result<()> {
-    let _lock = HostLock::take()?;
     let mut monitor = LinkMonitor::new()?;
     let namespace = Namespace::new("hydro-move-")?;
     let name = format!("hm{}", std::process::id());
@@ -441,7 +433,6 @@ fn a_link_leads_to_a_container_as_soon_as_its_other_end_is_moved() -> Result<()>
 
 #[test]
 fn a_container_cannot_take_anothers_link_or_address() -> Result<()> {
-    let _lock = HostLock::take()?;
     let engine = Engine::start()?;
     let victim = engine.run("victim", &[], &SLEEP)?;
     let thief = engine.run("thief", &["--cap-add=NET_ADMIN"], &SLEEP)?;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use hydrophone_tests::{Agent, Container, Engine, HostLock, Options, program, wait_for};
+use hydrophone_tests::{Agent, Container, Engine, Options, program, wait_for};
 use rustix::{param::clock_ticks_per_second, process::geteuid};
 use serde_json::Value;
 
@@ -60,7 +60,6 @@ pub(crate) fn bench(root: &Path, rounds: usize) -> Result<()> {
     ensure!(rounds > 0, "at least one round");
     setup(root, Group::Test)?;
     let agent = build_agent(root, "release")?;
-    let _lock = HostLock::take()?;
     let engine = Engine::start()?;
     let this = std::env::current_exe()?;
     let mount = format!("{}:/bench:ro", this.display());

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use hydrophone_tests::{Agent, Engine, HostLock, Options};
+use hydrophone_tests::{Agent, Engine, Options};
 use rustix::process::geteuid;
 
 use crate::{
@@ -21,7 +21,6 @@ pub(crate) fn demo(root: &Path) -> Result<()> {
     );
     setup(root, Group::Test)?;
     let agent = build_agent(root, "release")?;
-    let _lock = HostLock::take()?;
 
     println!("\n# a Docker Engine of our own, with two containers: web and attacker");
     let engine = Engine::start()?;
