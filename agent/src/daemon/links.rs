@@ -118,7 +118,6 @@ impl Keeper {
                     break;
                 }
             };
-            self.probe.drain_log();
             let events = monitor.drain();
             self.figures
                 .overruns

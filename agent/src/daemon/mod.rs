@@ -6,7 +6,6 @@
 mod correlation;
 mod inspection;
 mod links;
-mod replay;
 mod rules;
 
 use std::{
@@ -29,7 +28,6 @@ use crate::{
     telemetry::{self, Upstream},
 };
 
-pub use replay::replay;
 pub use rules::{Rules, load_rules};
 
 /// How long the start may wait for a runtime to tell what is running already.
