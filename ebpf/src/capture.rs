@@ -111,8 +111,10 @@ fn touch(flow: Flow, parsed: &Parsed, length: u32) {
 #[inline(always)]
 fn opaque(value: u64) -> u64 {
     let mut value = value;
-    // SAFETY: no instruction.
-    unsafe { asm!("/* {0} */", inout(reg) value, options(nomem, nostack, pure)) };
+    // One instruction, not none: of an empty one the compiler writes line information that the
+    // kernel refuses.
+    // SAFETY: changes nothing.
+    unsafe { asm!("{0} = {0}", inout(reg) value, options(nomem, nostack, pure)) };
     value
 }
 
@@ -128,11 +130,14 @@ impl Seen<'_> {
     /// Fills a reservation of header and `ROOM` bytes and submits it.
     #[inline(always)]
     fn write<const ROOM: usize>(&self, mut entry: RingBufBytes<'_>, limit: u32) -> Counter {
-        let captured = opaque(u64::from(limit));
-        if captured == 0 || captured > ROOM as u64 {
+        // Less one while it is compared: before 6.8 the verifier does not learn from `!= 0` that a
+        // length is at least 1.
+        let last = opaque(u64::from(limit).wrapping_sub(1));
+        if last >= ROOM as u64 {
             entry.discard(0);
             return Counter::LoadFailed;
         }
+        let captured = last + 1;
         let start = entry.as_mut_ptr();
         // SAFETY: the reservation has ROOM bytes after the header, and 1 <= captured <= ROOM.
         let result = unsafe {

@@ -32,8 +32,8 @@ mod outcome;
 #[cfg(target_arch = "bpf")]
 mod programs {
     use aya_ebpf::{
-        macros::{cgroup_skb, cgroup_sock_addr, classifier},
-        programs::{SkBuffContext, SockAddrContext, TcContext},
+        macros::{cgroup_skb, cgroup_sock, cgroup_sock_addr, classifier},
+        programs::{SkBuffContext, SockAddrContext, SockContext, TcContext},
     };
 
     use crate::hooks::{link, socket, socket_owner};
@@ -64,6 +64,12 @@ mod programs {
     #[cgroup_skb]
     fn hydro_sock_in(ctx: SkBuffContext) -> i32 {
         socket::ingress(&ctx);
+        PASS
+    }
+
+    #[cgroup_sock(sock_create)]
+    fn hydro_sock_new(ctx: SockContext) -> i32 {
+        socket_owner::remember_namespace(&ctx);
         PASS
     }
 

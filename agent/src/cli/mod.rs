@@ -5,6 +5,8 @@ mod containers;
 pub mod doctor;
 mod exit;
 mod options;
+mod replay;
+mod rules;
 mod run;
 
 use std::process::ExitCode;
@@ -39,6 +41,11 @@ struct Cli {
 enum Command {
     /// Watch this host: record what containers say to each other, and alert.
     Run(run::RunArgs),
+    /// Inspect a capture file with the same pipeline
+    Replay(replay::ReplayArgs),
+    /// Check and list rules
+    #[command(subcommand)]
+    Rules(rules::RulesCommand),
     /// Show which containers this host runs, with their links, cgroup ids and addresses.
     Containers(containers::ContainersArgs),
     /// Check what Hydrophone needs, and say what it can and cannot see on this host.
@@ -52,6 +59,8 @@ enum Command {
 pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Run(args) => run::execute(&args),
+        Command::Replay(args) => replay::execute(&args),
+        Command::Rules(command) => rules::execute(&command),
         Command::Containers(args) => containers::execute(&args),
         Command::Doctor(args) => doctor::execute(&args),
         Command::Completions(args) => completions::execute(&args),

@@ -30,6 +30,15 @@ pub(super) fn spelled(value: &impl clap::ValueEnum) -> Value {
         .map_or(Value::Null, |value| value.get_name().into())
 }
 
+/// Files that were typed, as the configuration has them; `None` when there are none.
+pub(super) fn paths(paths: &[PathBuf]) -> Option<Value> {
+    let list: Vec<Value> = paths
+        .iter()
+        .map(|path| path.display().to_string().into())
+        .collect();
+    (!list.is_empty()).then(|| list.into())
+}
+
 impl ConfigOptions {
     /// The configuration of this process, and its log set up accordingly.
     pub(super) fn load(&self, mut settings: Vec<Setting>) -> Result<Config, Failure> {

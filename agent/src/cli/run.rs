@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     Exit, Failure,
-    options::{ConfigOptions, spelled},
+    options::{ConfigOptions, paths, spelled},
 };
 use crate::{
     config::{Format, Setting},
@@ -81,13 +81,6 @@ pub(super) fn execute(args: &RunArgs) -> Result<Exit, Failure> {
 impl RunArgs {
     /// What was typed, over what the file and the environment say.
     fn settings(&self) -> Vec<Setting> {
-        let paths = |paths: &[PathBuf]| {
-            let list: Vec<Value> = paths
-                .iter()
-                .map(|path| path.display().to_string().into())
-                .collect();
-            (!list.is_empty()).then_some(Value::from(list))
-        };
         let text = |text: &Option<String>| text.as_deref().map(Value::from);
         let switch = |on: bool| on.then_some(Value::from(true));
         let syslog: Vec<Value> = self.syslog.iter().map(|url| url.as_str().into()).collect();

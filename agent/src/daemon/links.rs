@@ -118,6 +118,7 @@ impl Keeper {
                     break;
                 }
             };
+            self.probe.drain_log();
             let events = monitor.drain();
             self.figures
                 .overruns

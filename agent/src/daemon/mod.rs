@@ -6,6 +6,7 @@
 mod correlation;
 mod inspection;
 mod links;
+mod replay;
 mod rules;
 
 use std::{
@@ -28,6 +29,7 @@ use crate::{
     telemetry::{self, Upstream},
 };
 
+pub use replay::replay;
 pub use rules::{Rules, load_rules};
 
 /// How long the start may wait for a runtime to tell what is running already.

@@ -80,7 +80,7 @@ pub fn load_rules(config: &config::Rules) -> Result<Rules, DaemonError> {
 
 impl Rules {
     /// Tells what loaded, and each complaint.
-    pub(super) fn log(&self) {
+    pub fn log(&self) {
         for (diagnostic, shown) in &self.diagnostics {
             match diagnostic.severity {
                 Severity::Error => tracing::error!("rule left out: {shown}"),

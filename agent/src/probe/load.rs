@@ -6,14 +6,17 @@ use aya::{
     Ebpf, EbpfLoader,
     maps::{ArrayOfMaps, HashMap, Map, MapData, PerCpuArray, RingBuf},
     programs::{
-        CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, ProgramError,
+        CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSock, CgroupSockAddr, ProgramError,
         SchedClassifier,
     },
     util::KernelVersion,
 };
 use hydrophone_common::LAYOUT_VERSION;
 
-use super::{AttachMode, Budgets, Counters, ProbeError, RingReader, Shutdown, links::Links, names};
+use super::{
+    AttachMode, Budgets, Counters, ProbeError, RingReader, Shutdown, links::Links, log::KernelLog,
+    names,
+};
 
 /// Where the kernel object comes from.
 #[derive(Clone, Debug, Default)]
@@ -89,9 +92,11 @@ pub struct Probe {
     origin: String,
     links: Links,
     attach: AttachMode,
+    skb_netns_cookie: bool,
     /// Keeps the outer map, which holds the rings, alive.
     _rings: ArrayOfMaps<MapData, RingBuf<MapData>>,
     covered: HashMap<MapData, u32, u32>,
+    log: KernelLog,
 }
 
 /// What a load yields beside the probe.
@@ -116,8 +121,8 @@ impl Probe {
         let (object, origin) = options.object.read()?;
         let seed = seed()?;
         let mask = options.rings.max(1) - 1;
-        let cookie = options.skb_netns_cookie.unwrap_or_else(|| at_least(6, 15));
-        let cookie = u8::from(cookie);
+        let skb_netns_cookie = options.skb_netns_cookie.unwrap_or_else(|| at_least(6, 15));
+        let cookie = u8::from(skb_netns_cookie);
         let renewal = u64::try_from(options.budget_renewal.as_nanos()).unwrap_or(u64::MAX);
         let layout = format!("LAYOUT_{LAYOUT_VERSION}");
         let mut ebpf = EbpfLoader::new()
@@ -134,6 +139,7 @@ impl Probe {
                 source: Box::new(source),
             })?;
 
+        let log = KernelLog::open(&mut ebpf)?;
         let mut outer: ArrayOfMaps<MapData, RingBuf<MapData>> =
             take(&mut ebpf, names::RINGS, &origin)?;
         let mut rings = Vec::new();
@@ -152,8 +158,10 @@ impl Probe {
             origin,
             links: Links::default(),
             attach: options.attach,
+            skb_netns_cookie,
             _rings: outer,
             covered,
+            log,
         };
         probe.verify()?;
         Ok(Loaded {
@@ -177,6 +185,10 @@ impl Probe {
             let program: &mut CgroupSockAddr = self.program(name)?;
             patiently(name, || program.load())?;
         }
+        if !self.skb_netns_cookie {
+            let program: &mut CgroupSock = self.program(names::SOCK_NEW)?;
+            patiently(names::SOCK_NEW, || program.load())?;
+        }
         Ok(())
     }
 
@@ -193,6 +205,12 @@ impl Probe {
         };
         // Links are multi by nature; any other flag is refused since 5.7.
         let mode = CgroupAttachMode::Single;
+        if !self.skb_netns_cookie {
+            let program: &mut CgroupSock = self.program(names::SOCK_NEW)?;
+            program
+                .attach(&cgroup, mode)
+                .map_err(|source| failed(names::SOCK_NEW, source))?;
+        }
         // Receivers first: a sender seen before its receiver would be inspected twice.
         for (name, place) in [
             (names::SOCKET_INGRESS, CgroupSkbAttachType::Ingress),
@@ -264,6 +282,11 @@ impl Probe {
             self.covered.insert(ifindex, kind, 0).map_err(failed)?;
         }
         Ok(())
+    }
+
+    /// Puts what the kernel programs have reported into the agent's log.
+    pub fn drain_log(&mut self) {
+        self.log.drain();
     }
 
     /// Detaches everything.

@@ -7,6 +7,7 @@ mod error;
 mod instance;
 mod links;
 mod load;
+mod log;
 mod qdisc;
 mod ring;
 
@@ -25,6 +26,7 @@ mod names {
     pub(super) const LINK_EGRESS: &str = "hydro_link_out";
     pub(super) const SOCKET_EGRESS: &str = "hydro_sock_out";
     pub(super) const SOCKET_INGRESS: &str = "hydro_sock_in";
+    pub(super) const SOCK_NEW: &str = "hydro_sock_new";
     pub(super) const SOCK_ADDR: [&str; 4] = [
         "hydro_connect4",
         "hydro_connect6",

@@ -3,6 +3,7 @@
 use std::{
     os::fd::{AsFd, OwnedFd},
     sync::Arc,
+    thread,
     time::Duration,
 };
 
@@ -72,6 +73,11 @@ pub enum Wake {
     Shutdown,
 }
 
+/// How long a reader lets records gather. The kernel wakes a reader only for a record that finds the
+/// ring empty: without the pause that is nearly each one, at the expense of the process that sends. A
+/// pause of 1 ms makes it 1,000 a second at the most, and a ring of 8 MiB takes 8 GB/s meanwhile.
+const GATHER: Duration = Duration::from_millis(1);
+
 /// Reads one ring.
 pub struct RingReader {
     ring: RingBuf<MapData>,
@@ -83,12 +89,17 @@ impl RingReader {
         Self { ring, shutdown }
     }
 
-    /// Blocks until there are records, `timeout` has passed, or the agent goes down.
+    /// Blocks until there are records, `timeout` has passed, or the agent goes down. Records come
+    /// [`GATHER`] late, so that many are taken at once.
     ///
     /// # Errors
     /// When `poll` fails.
     pub fn wait(&self, timeout: Duration) -> Result<Wake, ProbeError> {
-        self.shutdown.wait(&self.ring, timeout)
+        let wake = self.shutdown.wait(&self.ring, timeout)?;
+        if wake == Wake::Ready {
+            thread::sleep(GATHER);
+        }
+        Ok(wake)
     }
 
     /// Hands the next record to `take`; false when there is none.

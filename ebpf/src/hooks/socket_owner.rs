@@ -6,14 +6,23 @@ use aya_ebpf::{
         bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid,
         generated::{bpf_get_current_cgroup_id, bpf_get_netns_cookie, bpf_get_socket_cookie},
     },
-    programs::SockAddrContext,
+    programs::{SockAddrContext, SockContext},
 };
+use aya_log_ebpf::warn;
 use hydrophone_common::record::SocketOwner;
 
-use crate::{
-    config,
-    maps::{NAMESPACES, SOCKETS},
-};
+use crate::maps::{NAMESPACES, SOCKETS};
+
+/// Notes in which network namespace the sockets of the caller's cgroup are, for kernels where
+/// `cgroup_skb` cannot ask. A cgroup whose processes use several has the last one's.
+#[inline(always)]
+pub(crate) fn remember_namespace(ctx: &SockContext) {
+    // SAFETY: no arguments.
+    let cgroup_id = unsafe { bpf_get_current_cgroup_id() };
+    // SAFETY: the helper takes the context.
+    let namespace = unsafe { bpf_get_netns_cookie(ctx.as_ptr()) };
+    let _ = NAMESPACES.insert(&cgroup_id, &namespace, 0);
+}
 
 /// Notes the calling process under the socket's cookie.
 #[inline(always)]
@@ -22,11 +31,6 @@ pub(crate) fn remember(ctx: &SockAddrContext) {
     let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
     // SAFETY: no arguments.
     let cgroup_id = unsafe { bpf_get_current_cgroup_id() };
-    if !config::skb_netns_cookie() {
-        // SAFETY: the helper takes the context.
-        let namespace = unsafe { bpf_get_netns_cookie(ctx.as_ptr()) };
-        let _ = NAMESPACES.insert(&cgroup_id, &namespace, 0);
-    }
     let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
     // sendmsg runs for each datagram: write only when the socket has changed hands.
     // SAFETY: integers that only this hook writes.
@@ -39,5 +43,8 @@ pub(crate) fn remember(ctx: &SockAddrContext) {
         uid: bpf_get_current_uid_gid() as u32,
         comm: bpf_get_current_comm().unwrap_or([0; 16]),
     };
-    let _ = SOCKETS.insert(&cookie, &owner, 0);
+    if let Err(code) = SOCKETS.insert(&cookie, &owner, 0) {
+        // In the caller's own context, and only when the kernel is out of memory.
+        warn!(ctx, "process {} is not remembered: error {}", pid, code);
+    }
 }

@@ -131,8 +131,22 @@ pub(crate) fn exchange(
     request: &[u8],
     response: &[u8],
 ) -> u16 {
+    exchange_with(client, &listen(server, address), request, response)
+}
+
+/// A socket that [`exchange_with`] connects to.
+pub(crate) fn listen(server: &NetNs, address: &str) -> TcpListener {
     let address: IpAddr = address.parse().expect("address");
-    let listener = server.inside(|| TcpListener::bind((address, 0)).expect("bind"));
+    server.inside(|| TcpListener::bind((address, 0)).expect("bind"))
+}
+
+/// As [`exchange`], with a server that listens already.
+pub(crate) fn exchange_with(
+    client: &NetNs,
+    listener: &TcpListener,
+    request: &[u8],
+    response: &[u8],
+) -> u16 {
     let place = listener.local_addr().expect("address");
     let serve = || {
         let (mut stream, _) = listener.accept().expect("accept");
@@ -160,31 +174,42 @@ pub(crate) fn exchange(
     })
 }
 
-/// A cgroup with this process in it, until it is dropped.
-pub(crate) struct OwnCgroup {
+/// A cgroup with two below it, between which this process moves; removed when dropped.
+pub(crate) struct OwnCgroups {
     root: PathBuf,
     pub(crate) path: PathBuf,
 }
 
-impl OwnCgroup {
-    pub(crate) fn enter() -> Self {
+impl OwnCgroups {
+    pub(crate) const CLIENT: &str = "client";
+    pub(crate) const SERVER: &str = "server";
+
+    pub(crate) fn new() -> Self {
         let root = Cgroups::find().expect("cgroup2").root().to_owned();
         let path = root.join(format!("hydrophone-test-{}", process::id()));
-        fs::create_dir(&path).expect("a cgroup (root)");
-        let own = Self { root, path };
-        fs::write(own.path.join("cgroup.procs"), "0").expect("move this process");
-        own
+        for folder in [&path, &path.join(Self::CLIENT), &path.join(Self::SERVER)] {
+            fs::create_dir(folder).expect("a cgroup (root)");
+        }
+        Self { root, path }
     }
 
-    pub(crate) fn id(&self) -> u64 {
+    /// Moves this process; sockets that it has stay where they were made.
+    pub(crate) fn enter(&self, name: &str) {
+        fs::write(self.path.join(name).join("cgroup.procs"), "0").expect("move this process");
+    }
+
+    pub(crate) fn id(&self, name: &str) -> u64 {
         use std::os::unix::fs::MetadataExt as _;
-        fs::metadata(&self.path).expect("cgroup").ino()
+        fs::metadata(self.path.join(name)).expect("cgroup").ino()
     }
 }
 
-impl Drop for OwnCgroup {
+impl Drop for OwnCgroups {
     fn drop(&mut self) {
         let _ = fs::write(self.root.join("cgroup.procs"), "0");
+        for name in [Self::CLIENT, Self::SERVER] {
+            let _ = fs::remove_dir(self.path.join(name));
+        }
         let _ = fs::remove_dir(&self.path);
     }
 }

@@ -22,10 +22,16 @@ use hydrophone_common::{
     record::{FLAG_TRUNCATED, SIZE_CLASSES},
 };
 use hydrophone_tests::wait_for;
-use lab::{Lab, OwnCgroup, exchange, run};
+use lab::{Lab, NetNs, OwnCgroups, exchange, exchange_with, listen, run};
 use sight::{echoes, load, load_with, noise, segments, sights, stream};
 
-const MODES: [AttachMode; 2] = [AttachMode::Tcx, AttachMode::Clsact];
+/// The ways to attach that this kernel has; the older one always.
+fn modes() -> Vec<AttachMode> {
+    let mut modes = vec![AttachMode::best(), AttachMode::Clsact];
+    modes.dedup();
+    modes
+}
+
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// Addresses of `b` and of the host, by family.
@@ -47,7 +53,7 @@ fn assert_account(loaded: &Loaded) {
 #[test]
 fn between_containers_the_senders_link_inspects() {
     let (request, response) = (noise(30_000), noise(100_000));
-    for attach in MODES {
+    for attach in modes() {
         let lab = Lab::new();
         let mut loaded = load(attach);
         lab.hook(&mut loaded.probe);
@@ -75,7 +81,7 @@ fn between_containers_the_senders_link_inspects() {
 #[test]
 fn from_the_host_the_receivers_link_inspects() {
     let (request, response) = (noise(3_000), noise(2_000));
-    for attach in MODES {
+    for attach in modes() {
         let lab = Lab::new();
         let mut loaded = load(attach);
         lab.hook(&mut loaded.probe);
@@ -106,7 +112,7 @@ fn from_the_host_the_receivers_link_inspects() {
 #[test]
 fn an_uncovered_bridge_hides_nothing() {
     let lab = Lab::new();
-    let mut loaded = load(AttachMode::Tcx);
+    let mut loaded = load(AttachMode::best());
     // Only the receiver's link: what comes from `a` has passed no hook of ours.
     loaded
         .probe
@@ -153,51 +159,59 @@ fn packets_beyond_64_kib_are_cut_not_lost() {
 #[test]
 fn loopback_and_identity_by_socket_hooks() {
     let lab = Lab::new();
-    let own = OwnCgroup::enter();
-    let place = own.path.to_string_lossy().into_owned();
-    for skb_netns_cookie in [Some(true), Some(false)] {
+    let own = OwnCgroups::new();
+    let (request, response) = (noise(3_000), noise(90_000));
+    // What this kernel has, and what older ones have.
+    for skb_netns_cookie in [None, Some(false)] {
         let mut loaded = load_with(&LoadOptions {
             skb_netns_cookie,
             ..LoadOptions::default()
         });
+        let place = own.path.to_string_lossy();
         loaded.probe.attach_cgroup(&place).expect("attached");
         lab.hook(&mut loaded.probe);
+        let mut talk = |client: &NetNs, server: &NetNs, address: &str| {
+            own.enter(OwnCgroups::SERVER);
+            let listener = listen(server, address);
+            own.enter(OwnCgroups::CLIENT);
+            let port = exchange_with(client, &listener, &request, &response);
+            let seen = segments(&mut loaded.rings);
+            assert!(stream(&seen, port, true) == request, "{address}");
+            assert!(stream(&seen, port, false) == response, "{address}");
+            let sent = seen
+                .iter()
+                .find(|sight| sight.ports.0 == port && !sight.payload.is_empty())
+                .expect("request")
+                .header;
+            let (source, destination) = (sent.source, sent.destination);
+            assert_eq!(source.cgroup_id, own.id(OwnCgroups::CLIENT), "{address}");
+            assert_eq!(source.pid, process::id());
+            assert_eq!(destination.cgroup_id, own.id(OwnCgroups::SERVER));
+            (seen, sent)
+        };
 
-        let (request, response) = (noise(3_000), noise(90_000));
         let mut scopes = Vec::new();
         for (end, address) in [
             (&lab.a, "127.0.0.1"),
             (&lab.a, "::1"),
             (&lab.b, "127.0.0.1"),
         ] {
-            let client = exchange((end, end), address, &request, &response);
-            let seen = segments(&mut loaded.rings);
-            assert!(stream(&seen, client, true) == request, "{address}");
-            assert!(stream(&seen, client, false) == response, "{address}");
-            assert!(seen.iter().all(|sight| sight.hook == Hook::SocketEgress));
-            let scope = seen[0].header.scope;
-            assert!(seen.iter().all(|sight| sight.header.scope == scope));
-            scopes.push(scope);
+            let (seen, sent) = talk(end, end, address);
+            // Before 6.7 the kernel shows a SYN-ACK to the receiver's hook only.
+            assert!(
+                seen.iter()
+                    .all(|sight| sight.hook == Hook::SocketEgress || sight.payload.is_empty())
+            );
+            assert!(seen.iter().all(|sight| sight.header.scope == sent.scope));
+            scopes.push(sent.scope);
         }
-        if skb_netns_cookie == Some(true) {
-            assert_ne!(scopes[0], 0);
-            assert_eq!(scopes[0], scopes[1]);
-            assert_ne!(scopes[0], scopes[2], "namespaces are told apart");
-        }
+        assert_ne!(scopes[0], 0);
+        assert_eq!(scopes[0], scopes[1]);
+        assert_ne!(scopes[0], scopes[2], "namespaces are told apart");
 
-        let client = exchange((&lab.a, &lab.b), "198.18.0.2", &request, &response);
-        let seen = segments(&mut loaded.rings);
-        assert!(stream(&seen, client, true) == request);
-        let asked = seen
-            .iter()
-            .find(|sight| sight.ports.0 == client && !sight.payload.is_empty())
-            .expect("request");
-        let (source, destination) = (asked.header.source, asked.header.destination);
-        assert_eq!(source.cgroup_id, own.id());
-        assert_eq!(source.pid, process::id());
-        assert_eq!(source.ifindex, index("va"));
-        assert_eq!(destination.cgroup_id, own.id());
-        assert_eq!(destination.ifindex, index("vb"));
+        let (_, sent) = talk(&lab.a, &lab.b, "198.18.0.2");
+        assert_eq!(sent.source.ifindex, index("va"));
+        assert_eq!(sent.destination.ifindex, index("vb"));
         let (_, received) = loaded.counters.read().expect("counters")[3];
         assert!(received.get(Counter::IdentityOnly) > 0);
         assert_account(&loaded);
@@ -222,7 +236,7 @@ fn mirrored(place: &str) -> u64 {
 
 #[test]
 fn other_filters_on_the_link_keep_working() {
-    for attach in MODES {
+    for attach in modes() {
         let lab = Lab::new();
         run("tc qdisc add dev va clsact");
         run("ip link add copy type veth peer name sink");
@@ -262,7 +276,7 @@ fn ping(lab: &Lab) {
 fn two_probes_see_the_same() {
     let lab = Lab::new();
     let mut first = load(AttachMode::Clsact);
-    let mut second = load(AttachMode::Tcx);
+    let mut second = load(AttachMode::best());
     lab.hook(&mut first.probe);
     lab.hook(&mut second.probe);
     ping(&lab);
@@ -280,6 +294,9 @@ fn attached() -> String {
             ("egress", TcAttachType::Egress),
         ] {
             shown += &run(&format!("tc filter show dev {link} {place}"));
+            if AttachMode::best() == AttachMode::Clsact {
+                continue;
+            }
             let (_, programs) = SchedClassifier::query_tcx(link, hook).expect("tcx");
             for program in programs {
                 shown += program.name_as_str().expect("name");
@@ -291,7 +308,7 @@ fn attached() -> String {
 
 #[test]
 fn nothing_stays_behind() {
-    for attach in MODES {
+    for attach in modes() {
         let lab = Lab::new();
         let before = attached();
         let mut loaded = load(attach);
@@ -312,7 +329,7 @@ fn nothing_stays_behind() {
 
 #[test]
 fn a_killed_agent_leaves_nothing_that_is_not_swept() {
-    for attach in MODES {
+    for attach in modes() {
         let _lab = Lab::new();
         let before = attached();
         let mut child = Command::new(env::current_exe().expect("this test"))
@@ -352,7 +369,7 @@ const ATTACHED: &str = "both links are hooked";
 #[ignore = "a part of a_killed_agent_leaves_nothing_that_is_not_swept, which starts and kills it"]
 fn attach_until_killed() {
     let wanted = env::var(ATTACH).expect("set by the other test");
-    let attach = MODES
+    let attach = modes()
         .into_iter()
         .find(|mode| format!("{mode:?}") == wanted)
         .expect("mode");

@@ -25,6 +25,8 @@ pub(crate) struct Sight {
     pub(crate) protocol: u8,
     /// Source and destination port of TCP and UDP.
     pub(crate) ports: (u16, u16),
+    /// TCP sequence number.
+    pub(crate) sequence: u32,
     /// TCP payload.
     pub(crate) payload: Vec<u8>,
 }
@@ -54,6 +56,10 @@ impl Sight {
             6 | 17 => (word(header)?, word(header + 2)?),
             _ => (0, 0),
         };
+        let sequence = match protocol {
+            6 => u32::from_be_bytes(*transport.get(4..)?.first_chunk()?),
+            _ => 0,
+        };
         let payload = match protocol {
             6 => transport.get(usize::from(transport.get(12)? >> 4) * 4..)?,
             _ => &[],
@@ -63,6 +69,7 @@ impl Sight {
             hook: record.hook,
             protocol,
             ports,
+            sequence,
             payload: payload.to_vec(),
         })
     }
@@ -96,16 +103,31 @@ pub(crate) fn echoes(rings: &mut [RingReader]) -> Vec<Hook> {
         .collect()
 }
 
-/// The TCP payload that went to the server (`true`) or came from it, in the order of the records.
+/// The TCP payload that went to the server (`true`) or came from it, as it was recorded. What a hook
+/// shows again was sent again; what another hook shows again is inspected twice, and counts.
 pub(crate) fn stream(sights: &[Sight], client: u16, to_server: bool) -> Vec<u8> {
-    sights
+    let segments: Vec<&Sight> = sights
         .iter()
+        .filter(|sight| !sight.payload.is_empty())
         .filter(|sight| {
             let (source, destination) = sight.ports;
             client == if to_server { source } else { destination }
         })
-        .flat_map(|sight| sight.payload.iter().copied())
-        .collect()
+        .collect();
+    let mut stream = Vec::new();
+    let Some(first) = segments.first() else {
+        return stream;
+    };
+    for segment in &segments {
+        let place = segment.sequence.wrapping_sub(first.sequence) as usize;
+        let again = if segment.hook == first.hook {
+            stream.len().saturating_sub(place)
+        } else {
+            0
+        };
+        stream.extend(segment.payload.iter().skip(again));
+    }
+    stream
 }
 
 /// Bytes that do not repeat soon.
