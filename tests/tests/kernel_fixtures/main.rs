@@ -144,6 +144,52 @@ fn what_cannot_be_parsed_is_recorded_as_malformed() {
 }
 
 #[test]
+fn what_is_mutilated_is_accounted_for() {
+    let mut fixture = fixture();
+    let mut state = 1_u32;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as usize % below
+    };
+    let chain = ipv6(0, &extension(43, &extension(44, &tcp(SYN, &[0x41; 300]))));
+    let whole = [
+        ethernet(IPV4, &ipv4(6, &tcp(ACK, &[0x41; 300]))),
+        ethernet(
+            0x88a8,
+            &vlan(7, 0x8100, &vlan(8, IPV4, &ipv4(17, &udp(b"q")))),
+        ),
+        ethernet(IPV6, &chain),
+        ethernet(ARP, &arp()),
+    ];
+    let runs = 2_000;
+    for run in 0..runs {
+        let mut frame = whole[run % whole.len()].clone();
+        frame.resize(frame.len().max(60), 0);
+        // Headers suffer, the Ethernet addresses do not matter.
+        for _ in 0..random(6) {
+            let at = 12 + random(60.min(frame.len() - 12));
+            frame[at] = random(256).to_le_bytes()[0];
+        }
+        // BPF_PROG_TEST_RUN itself takes no frame without a whole IP header.
+        let least = if frame[12..14] == IPV6.to_be_bytes() {
+            54
+        } else {
+            34
+        };
+        frame.truncate(least + random(frame.len() - least + 1));
+        fixture.link("hydro_link_in", &frame);
+        fixture.link("hydro_link_out", &frame);
+        for record in fixture.records() {
+            assert!(frame.starts_with(&record.bytes), "{frame:02x?}");
+        }
+    }
+    for hook in [Hook::LinkIngress, Hook::LinkEgress] {
+        assert_eq!(fixture.count(hook, Counter::Seen), runs as u64);
+    }
+    fixture.assert_account();
+}
+
+#[test]
 fn what_is_not_ip_is_counted() {
     let mut fixture = fixture();
     fixture.link("hydro_link_in", &ethernet(0x88cc, &[0; 50]));
