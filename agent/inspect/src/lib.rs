@@ -14,6 +14,7 @@ pub mod finding;
 pub mod flow;
 pub mod inspector;
 pub mod packet;
+pub mod protocol;
 pub mod rule;
 pub mod signal;
 pub mod signature;

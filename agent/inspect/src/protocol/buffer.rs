@@ -1,0 +1,239 @@
+//! Names of what protocol parsers take out of a conversation, as rules name it.
+
+use super::transaction::Stage;
+
+/// Declares an enum whose variants have the names that rules give them. The first is the canonical one.
+macro_rules! named {
+    ($(#[$doc:meta])* $type:ident { $($variant:ident: $($name:literal)+),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum $type {
+            $(#[doc = concat!("`", $($name, "` `",)+ "`")] $variant),+
+        }
+
+        impl $type {
+            /// All of them, by number.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The canonical name.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => [$($name),+][0]),+
+                }
+            }
+
+            /// The one that rules call `name`.
+            #[must_use]
+            pub fn of_name(name: &str) -> Option<Self> {
+                match name {
+                    $($($name)|+ => Some(Self::$variant),)+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+pub(crate) use named;
+
+named! {
+    /// Bytes of a transaction that rules look into (Suricata: sticky buffers).
+    Buffer {
+        HttpMethod: "http.method",
+        HttpUri: "http.uri",
+        HttpRawUri: "http.uri.raw",
+        HttpHost: "http.host",
+        HttpRawHost: "http.host.raw",
+        HttpHeader: "http.header",
+        HttpRawHeader: "http.header.raw",
+        HttpHeaderNames: "http.header_names" "http_header_names",
+        HttpRequestHeader: "http.request_header",
+        HttpResponseHeader: "http.response_header",
+        HttpUserAgent: "http.user_agent",
+        HttpCookie: "http.cookie",
+        HttpContentType: "http.content_type" "http_content_type",
+        HttpContentLength: "http.content_len" "http_content_len",
+        HttpReferer: "http.referer" "http_referer",
+        HttpAccept: "http.accept" "http_accept",
+        HttpAcceptEncoding: "http.accept_enc" "http_accept_enc",
+        HttpAcceptLanguage: "http.accept_lang" "http_accept_lang",
+        HttpConnection: "http.connection" "http_connection",
+        HttpServer: "http.server",
+        HttpLocation: "http.location",
+        HttpProtocol: "http.protocol" "http_protocol",
+        HttpStart: "http.start" "http_start",
+        HttpRequestLine: "http.request_line" "http_request_line",
+        HttpResponseLine: "http.response_line" "http_response_line",
+        HttpStatCode: "http.stat_code",
+        HttpStatMsg: "http.stat_msg",
+        HttpRequestBody: "http.request_body",
+        HttpResponseBody: "http.response_body",
+        FileData: "file.data" "file_data",
+        FileName: "file.name" "filename",
+        FileMagic: "file.magic" "filemagic",
+        FileMd5: "file.md5",
+        FileSha1: "file.sha1",
+        FileSha256: "file.sha256",
+        DnsQuery: "dns.query" "dns_query",
+        DnsQueriesRrname: "dns.queries.rrname" "dns.query.name",
+        DnsAnswersRrname: "dns.answers.rrname" "dns.answer.name",
+        DnsAuthoritiesRrname: "dns.authorities.rrname",
+        DnsAdditionalsRrname: "dns.additionals.rrname",
+        DnsResponse: "dns.response.rrname",
+        TlsSni: "tls.sni" "tls_sni",
+        TlsAlpn: "tls.alpn",
+        TlsCerts: "tls.certs",
+        TlsCertSubject: "tls.cert_subject" "tls_cert_subject" "tls.subject",
+        TlsCertIssuer: "tls.cert_issuer" "tls_cert_issuer" "tls.issuerdn",
+        TlsCertSerial: "tls.cert_serial" "tls_cert_serial",
+        TlsCertFingerprint: "tls.cert_fingerprint" "tls_cert_fingerprint" "tls.fingerprint",
+        TlsSubjectAltName: "tls.subjectaltname",
+        TlsRandom: "tls.random",
+        TlsRandomTime: "tls.random_time",
+        TlsRandomBytes: "tls.random_bytes",
+        Ja3Hash: "ja3.hash" "ja3_hash",
+        Ja3String: "ja3.string" "ja3_string",
+        Ja3sHash: "ja3s.hash",
+        Ja3sString: "ja3s.string",
+        Ja4Hash: "ja4.hash",
+        SshProto: "ssh.proto" "ssh_proto",
+        SshSoftware: "ssh.software" "ssh_software",
+        SshHassh: "ssh.hassh",
+        SshHasshString: "ssh.hassh.string",
+        SshHasshServer: "ssh.hassh.server",
+        SshHasshServerString: "ssh.hassh.server.string",
+        FtpCommand: "ftp.command",
+        FtpCommandData: "ftp.command_data",
+        FtpReply: "ftp.reply",
+        FtpCompletionCode: "ftp.completion_code",
+        FtpDataCommand: "ftpdata_command",
+        SmtpHelo: "smtp.helo",
+        SmtpMailFrom: "smtp.mail_from",
+        SmtpRcptTo: "smtp.rcpt_to",
+        EmailFrom: "email.from",
+        EmailTo: "email.to",
+        EmailCc: "email.cc",
+        EmailSubject: "email.subject",
+        EmailDate: "email.date",
+        EmailMessageId: "email.message_id",
+        EmailXMailer: "email.x_mailer",
+        EmailUrl: "email.url",
+        EmailReceived: "email.received",
+        EmailBodyMd5: "email.body_md5",
+        SmbNamedPipe: "smb.named_pipe" "smb_named_pipe",
+        SmbShare: "smb.share" "smb_share",
+        SmbNtlmsspUser: "smb.ntlmssp_user",
+        SmbNtlmsspDomain: "smb.ntlmssp_domain",
+        DcerpcStubData: "dcerpc.stub_data" "dce_stub_data",
+        DcerpcInterface: "dcerpc.iface.uuid",
+        SipMethod: "sip.method",
+        SipUri: "sip.uri",
+        SipRequestLine: "sip.request_line",
+        SipProtocol: "sip.protocol",
+        SipStatCode: "sip.stat_code",
+        SipStatMsg: "sip.stat_msg",
+        SipResponseLine: "sip.response_line",
+        SipFrom: "sip.from",
+        SipTo: "sip.to",
+        SipVia: "sip.via",
+        SipUserAgent: "sip.user_agent",
+        SipContentType: "sip.content_type",
+        SipContentLength: "sip.content_length",
+        Krb5Cname: "krb5.cname" "krb5_cname",
+        Krb5Sname: "krb5.sname" "krb5_sname",
+        SnmpCommunity: "snmp.community",
+        SnmpUsm: "snmp.usm",
+        QuicSni: "quic.sni",
+        QuicUserAgent: "quic.ua",
+        WebsocketPayload: "websocket.payload",
+        MqttConnectClientId: "mqtt.connect.clientid",
+    }
+}
+
+named! {
+    /// Numbers of a transaction that rules compare.
+    Field {
+        DnsOpcode: "dns.opcode",
+        DnsRcode: "dns.rcode",
+        DnsRrtype: "dns.rrtype",
+        TlsVersion: "tls.version" "ssl_version",
+        TlsCertChainLength: "tls.cert_chain_len",
+        FileSize: "filesize",
+        DcerpcOpnum: "dcerpc.opnum" "dce_opnum",
+        SmbVersion: "smb.version",
+        Krb5MessageType: "krb5_msg_type",
+        Krb5ErrorCode: "krb5_err_code",
+        SnmpVersion: "snmp.version",
+        SnmpPduType: "snmp.pdu_type",
+        NfsProcedure: "nfs_procedure",
+        NfsVersion: "nfs_version" "nfs.version",
+        FtpReplyReceived: "ftp.reply_received",
+        FtpDynamicPort: "ftp.dynamic_port",
+        FtpMode: "ftp.mode",
+        QuicVersion: "quic.version",
+        WebsocketOpcode: "websocket.opcode",
+        WebsocketFlags: "websocket.flags",
+        WebsocketMask: "websocket.mask",
+        LdapRequestOperation: "ldap.request.operation",
+        LdapResponsesOperation: "ldap.responses.operation",
+        LdapResponsesCount: "ldap.responses.count",
+        RfbSecurityResult: "rfb.secresult",
+        RfbSecurityType: "rfb.sectype",
+        EnipCommand: "enip_command",
+        Http2ErrorCode: "http2.errorcode",
+    }
+}
+
+impl Buffer {
+    /// When the last instance of it has been seen in its direction.
+    #[must_use]
+    pub const fn complete_at(self) -> Stage {
+        match self {
+            Self::HttpRequestBody
+            | Self::HttpResponseBody
+            | Self::FileData
+            | Self::FileName
+            | Self::FileMagic
+            | Self::FileMd5
+            | Self::FileSha1
+            | Self::FileSha256
+            | Self::SmtpRcptTo
+            | Self::EmailUrl
+            | Self::EmailBodyMd5
+            | Self::DcerpcStubData => Stage::Complete,
+            _ => Stage::Headers,
+        }
+    }
+
+    /// Whether it grows while its instance is open.
+    #[must_use]
+    pub const fn is_streamed(self) -> bool {
+        matches!(
+            self,
+            Self::HttpRequestBody | Self::HttpResponseBody | Self::FileData
+        )
+    }
+
+    /// Position in [`Buffer::ALL`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_leads_back_to_its_buffer() {
+        for buffer in Buffer::ALL {
+            assert_eq!(Buffer::of_name(buffer.name()), Some(*buffer));
+        }
+        for field in Field::ALL {
+            assert_eq!(Field::of_name(field.name()), Some(*field));
+        }
+        assert_eq!(Buffer::of_name("http.nothing"), None);
+    }
+}

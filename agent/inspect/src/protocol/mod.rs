@@ -1,0 +1,135 @@
+//! Application protocols: from streams and datagrams to transactions.
+//!
+//! A parser is fed the bytes of either direction as they come and pushes what it finds into
+//! [`Transactions`], in one form for all protocols. Nothing here knows rules.
+
+mod buffer;
+mod transaction;
+
+pub(crate) use buffer::named;
+pub use buffer::{Buffer, Field};
+pub use transaction::{Instance, Stage, Transaction, Transactions};
+
+use crate::flow::Direction;
+
+named! {
+    /// What two ends speak, by the names of rule headers and `app-layer-protocol`.
+    AppProtocol {
+        Http: "http" "http1",
+        Http2: "http2",
+        Dns: "dns",
+        Tls: "tls" "ssl",
+        Ssh: "ssh",
+        Ftp: "ftp",
+        FtpData: "ftp-data",
+        Smtp: "smtp",
+        Smb: "smb",
+        Dcerpc: "dcerpc",
+        Sip: "sip",
+        Krb5: "krb5",
+        Snmp: "snmp",
+        Nfs: "nfs",
+        Quic: "quic",
+        Ntp: "ntp",
+        Tftp: "tftp",
+        Ike: "ike",
+        Dhcp: "dhcp",
+        Rdp: "rdp",
+        Rfb: "rfb",
+        Mqtt: "mqtt",
+        Telnet: "telnet",
+        Imap: "imap",
+        Pop3: "pop3",
+        Modbus: "modbus",
+        Dnp3: "dnp3",
+        Enip: "enip",
+        Websocket: "websocket",
+        Ldap: "ldap",
+        Doh2: "doh2",
+        Pgsql: "pgsql",
+        BittorrentDht: "bittorrent-dht",
+        Mdns: "mdns",
+    }
+}
+
+/// What a parser may keep of one flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Transactions that are not over.
+    pub transactions: usize,
+    /// Bytes of one transaction that are no bodies.
+    pub head: usize,
+    /// Bytes of each body or file that are kept (Suricata: `request-body-limit`, `response-body-limit`).
+    pub body: usize,
+    /// Bytes that a parser holds back while a line or a record is not whole.
+    pub partial: usize,
+    /// Bytes that decompression gives for one body.
+    pub decompressed: usize,
+    /// Layers of decompression.
+    pub layers: usize,
+    /// Whether files are hashed.
+    pub hashes: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            transactions: 256,
+            head: 256 << 10,
+            body: 128 << 10,
+            partial: 64 << 10,
+            decompressed: 1 << 20,
+            layers: 2,
+            hashes: false,
+        }
+    }
+}
+
+/// What limits cut off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LimitCounters {
+    /// Transactions given up because [`Limits::transactions`] was reached.
+    pub transactions_dropped: u64,
+    /// Lines or records longer than [`Limits::partial`].
+    pub partial_exceeded: u64,
+    /// Bodies whose decompression was ended by [`Limits::decompressed`] or [`Limits::layers`].
+    pub decompression_exceeded: u64,
+}
+
+/// Whether data begins as a protocol does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// It does.
+    Yes,
+    /// It does not, whatever follows.
+    No,
+    /// Too little has come to tell.
+    NeedMore,
+}
+
+/// Whether a parser goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It does.
+    Ok,
+    /// It cannot make sense of the flow any more.
+    Failed,
+    /// The two ends have agreed on another protocol: what follows in either direction is to be
+    /// probed anew, this one if it is known (STARTTLS, `CONNECT`, `Upgrade`).
+    Change(Option<AppProtocol>),
+}
+
+/// Follows one flow. Input is hostile: no parser panics, and what it holds is bounded by [`Limits`].
+pub trait Parser: core::fmt::Debug + Send {
+    /// Bytes of one direction that follow those before, in pieces of any size; for UDP one datagram.
+    fn data(&mut self, direction: Direction, data: &[u8], out: &mut Transactions) -> Status;
+
+    /// Bytes that were not captured.
+    fn gap(&mut self, direction: Direction, length: u64, out: &mut Transactions) -> Status;
+
+    /// Nothing more comes in this direction.
+    fn end(&mut self, direction: Direction, out: &mut Transactions);
+
+    /// Bytes of memory held, beside the transactions.
+    fn footprint(&self) -> usize;
+}

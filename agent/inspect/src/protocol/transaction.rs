@@ -1,0 +1,414 @@
+//! What one request and its response were made of, protocol by protocol in one form.
+
+use core::ops::Range;
+use std::collections::VecDeque;
+
+use super::{Buffer, Field, LimitCounters, Limits};
+use crate::flow::Direction;
+
+/// How far one direction of a transaction has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Nothing was seen, or not all of the head.
+    #[default]
+    Begun,
+    /// All but bodies and files has been pushed.
+    Headers,
+    /// Nothing more will be pushed.
+    Complete,
+}
+
+/// One piece of a transaction. Pieces of one buffer are matched one by one.
+#[derive(Debug)]
+pub struct Instance {
+    /// Which.
+    pub buffer: Buffer,
+    /// Who sent it.
+    pub direction: Direction,
+    /// Where its bytes are: in the arena, or in a body of its own when it grows.
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    Arena(Range<usize>),
+    Body(Body),
+}
+
+/// A piece that grows.
+#[derive(Debug, Default)]
+struct Body {
+    data: Vec<u8>,
+    /// Bytes that came, kept or not.
+    length: u64,
+    closed: bool,
+}
+
+/// One exchange. Parsers push what they find; rules read it.
+#[derive(Debug)]
+pub struct Transaction {
+    /// Number within the flow, from 0.
+    pub id: u64,
+    arena: Vec<u8>,
+    instances: Vec<Instance>,
+    numbers: Vec<(Direction, Field, u64)>,
+    events: Vec<(Direction, &'static str)>,
+    stages: [Stage; 2],
+    /// Pushed since the direction was last evaluated.
+    dirty: [bool; 2],
+    bodies_max: usize,
+    arena_max: usize,
+    truncated: u64,
+}
+
+const fn side(direction: Direction) -> usize {
+    match direction {
+        Direction::ToServer => 0,
+        Direction::ToClient => 1,
+    }
+}
+
+/// Instances, numbers or events of one transaction.
+const MAX_INSTANCES: usize = 1_024;
+
+impl Transaction {
+    fn new(id: u64, limits: &Limits) -> Self {
+        Self {
+            id,
+            arena: Vec::new(),
+            instances: Vec::new(),
+            numbers: Vec::new(),
+            events: Vec::new(),
+            stages: [Stage::Begun; 2],
+            dirty: [false; 2],
+            bodies_max: limits.body,
+            arena_max: limits.head,
+            truncated: 0,
+        }
+    }
+
+    /// Adds a whole piece. What does not fit the transaction's budget is left out and counted.
+    pub fn push(&mut self, direction: Direction, buffer: Buffer, bytes: &[u8]) {
+        self.touch(direction);
+        if self.instances.len() >= MAX_INSTANCES {
+            self.truncated += bytes.len() as u64;
+            return;
+        }
+        let room = self.arena_max.saturating_sub(self.arena.len());
+        let kept = bytes.get(..room).unwrap_or(bytes);
+        self.truncated += (bytes.len() - kept.len()) as u64;
+        let start = self.arena.len();
+        self.arena.extend_from_slice(kept);
+        self.instances.push(Instance {
+            buffer,
+            direction,
+            place: Place::Arena(start..self.arena.len()),
+        });
+    }
+
+    /// Lets a piece grow: the open one of this buffer, or a new one.
+    pub fn append(&mut self, direction: Direction, buffer: Buffer, bytes: &[u8]) {
+        self.touch(direction);
+        let most = self.bodies_max;
+        if self.open(direction, buffer).is_none() {
+            if self.instances.len() >= MAX_INSTANCES {
+                self.truncated += bytes.len() as u64;
+                return;
+            }
+            self.instances.push(Instance {
+                buffer,
+                direction,
+                place: Place::Body(Body::default()),
+            });
+        }
+        let Some(body) = self.open(direction, buffer) else {
+            return;
+        };
+        let room = most.saturating_sub(body.data.len());
+        let kept = bytes.get(..room).unwrap_or(bytes);
+        body.data.extend_from_slice(kept);
+        body.length += bytes.len() as u64;
+        let left_out = (bytes.len() - kept.len()) as u64;
+        self.truncated += left_out;
+    }
+
+    /// Ends the growing piece of this buffer, if there is one.
+    pub fn close(&mut self, direction: Direction, buffer: Buffer) {
+        if let Some(body) = self.open(direction, buffer) {
+            body.closed = true;
+            self.touch(direction);
+        }
+    }
+
+    /// Begins a file that this direction carries. Its content follows by [`Self::file_data`].
+    pub fn file_open(&mut self, direction: Direction, name: Option<&[u8]>) {
+        self.file_close(direction);
+        if let Some(name) = name {
+            self.push(direction, Buffer::FileName, name);
+        }
+        self.append(direction, Buffer::FileData, &[]);
+    }
+
+    /// Content of the file that was begun last.
+    pub fn file_data(&mut self, direction: Direction, data: &[u8]) {
+        self.append(direction, Buffer::FileData, data);
+    }
+
+    /// Ends the file that was begun last, if there is one: its size becomes known.
+    pub fn file_close(&mut self, direction: Direction) {
+        if let Some(length) = self
+            .open(direction, Buffer::FileData)
+            .map(|body| body.length)
+        {
+            self.close(direction, Buffer::FileData);
+            self.number(direction, Field::FileSize, length);
+        }
+    }
+
+    fn open(&mut self, direction: Direction, buffer: Buffer) -> Option<&mut Body> {
+        self.instances
+            .iter_mut()
+            .rev()
+            .find_map(|instance| match &mut instance.place {
+                Place::Body(body)
+                    if instance.buffer == buffer
+                        && instance.direction == direction
+                        && !body.closed =>
+                {
+                    Some(body)
+                }
+                _ => None,
+            })
+    }
+
+    /// Adds a number.
+    pub fn number(&mut self, direction: Direction, field: Field, value: u64) {
+        self.touch(direction);
+        if self.numbers.len() < MAX_INSTANCES {
+            self.numbers.push((direction, field, value));
+        }
+    }
+
+    /// Adds an event, once (Suricata: `app-layer-event`), by the name that rules use.
+    pub fn event(&mut self, direction: Direction, event: &'static str) {
+        self.touch(direction);
+        if self.events.len() < MAX_INSTANCES && !self.has_event(event) {
+            self.events.push((direction, event));
+        }
+    }
+
+    /// Says how far a direction has come; never back.
+    pub fn advance(&mut self, direction: Direction, stage: Stage) {
+        self.touch(direction);
+        if let Some(slot) = self.stages.get_mut(side(direction)) {
+            *slot = stage.max(*slot);
+        }
+        if stage == Stage::Complete {
+            for instance in &mut self.instances {
+                if let Place::Body(body) = &mut instance.place
+                    && instance.direction == direction
+                {
+                    body.closed = true;
+                }
+            }
+        }
+    }
+
+    /// How far a direction has come.
+    #[must_use]
+    pub fn stage(&self, direction: Direction) -> Stage {
+        self.stages
+            .get(side(direction))
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// All pieces, in the order they came.
+    #[must_use]
+    pub fn instances(&self) -> &[Instance] {
+        &self.instances
+    }
+
+    /// The bytes of a piece, as far as they have come.
+    #[must_use]
+    pub fn bytes<'a>(&'a self, instance: &'a Instance) -> &'a [u8] {
+        match &instance.place {
+            Place::Arena(range) => self.arena.get(range.clone()).unwrap_or_default(),
+            Place::Body(body) => &body.data,
+        }
+    }
+
+    /// The first piece of a buffer.
+    #[must_use]
+    pub fn first(&self, direction: Direction, buffer: Buffer) -> Option<&[u8]> {
+        self.instances
+            .iter()
+            .find(|instance| instance.buffer == buffer && instance.direction == direction)
+            .map(|instance| self.bytes(instance))
+    }
+
+    /// All numbers.
+    #[must_use]
+    pub fn numbers(&self) -> &[(Direction, Field, u64)] {
+        &self.numbers
+    }
+
+    /// All events.
+    #[must_use]
+    pub fn events(&self) -> &[(Direction, &'static str)] {
+        &self.events
+    }
+
+    /// Whether an event was raised in either direction.
+    #[must_use]
+    pub fn has_event(&self, event: &str) -> bool {
+        self.events.iter().any(|(_, raised)| *raised == event)
+    }
+
+    /// Bytes that were left out for want of room.
+    #[must_use]
+    pub const fn truncated(&self) -> u64 {
+        self.truncated
+    }
+
+    /// Bytes of memory held.
+    #[must_use]
+    pub fn footprint(&self) -> usize {
+        let bodies: usize = self
+            .instances
+            .iter()
+            .map(|instance| match &instance.place {
+                Place::Arena(_) => 0,
+                Place::Body(body) => body.data.capacity(),
+            })
+            .sum();
+        size_of::<Self>()
+            + bodies
+            + self.arena.capacity()
+            + self.instances.capacity() * size_of::<Instance>()
+    }
+
+    /// Whether something was pushed since the last call for this direction.
+    pub fn take_dirty(&mut self, direction: Direction) -> bool {
+        self.dirty
+            .get_mut(side(direction))
+            .is_some_and(core::mem::take)
+    }
+
+    fn touch(&mut self, direction: Direction) {
+        if let Some(dirty) = self.dirty.get_mut(side(direction)) {
+            *dirty = true;
+        }
+    }
+}
+
+impl Instance {
+    /// Whether no more bytes will come.
+    #[must_use]
+    pub const fn is_closed(&self) -> bool {
+        match &self.place {
+            Place::Arena(_) => true,
+            Place::Body(body) => body.closed,
+        }
+    }
+
+    /// Bytes that came, kept or not; `None` for a piece that does not grow.
+    #[must_use]
+    pub const fn length(&self) -> Option<u64> {
+        match &self.place {
+            Place::Arena(_) => None,
+            Place::Body(body) => Some(body.length),
+        }
+    }
+}
+
+/// The transactions of one flow that are not over.
+#[derive(Debug, Default)]
+pub struct Transactions {
+    queue: VecDeque<Transaction>,
+    next: u64,
+    limits: Limits,
+    /// What limits cut off.
+    pub counters: LimitCounters,
+}
+
+impl Transactions {
+    /// None yet.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            ..Self::default()
+        }
+    }
+
+    /// The limits that parsers keep.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Begins one and returns its number. When there are too many, the oldest is given up and counted.
+    pub fn begin(&mut self) -> u64 {
+        if self.queue.len() >= self.limits.transactions.max(1) {
+            self.queue.pop_front();
+            self.counters.transactions_dropped += 1;
+        }
+        let id = self.next;
+        self.next += 1;
+        self.queue.push_back(Transaction::new(id, &self.limits));
+        id
+    }
+
+    /// One by its number, if it is not over.
+    pub fn get(&mut self, id: u64) -> Option<&mut Transaction> {
+        let first = self.queue.front()?.id;
+        let at = usize::try_from(id.checked_sub(first)?).ok()?;
+        self.queue.get_mut(at)
+    }
+
+    /// The youngest.
+    pub fn last(&mut self) -> Option<&mut Transaction> {
+        self.queue.back_mut()
+    }
+
+    /// The number that the next one gets.
+    #[must_use]
+    pub const fn next_id(&self) -> u64 {
+        self.next
+    }
+
+    /// All, oldest first.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Transaction> {
+        self.queue.iter_mut()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Lets go of those that are complete in both directions, as long as all before them are.
+    pub fn retire(&mut self) {
+        while self
+            .queue
+            .front()
+            .is_some_and(|transaction| transaction.stages == [Stage::Complete; 2])
+        {
+            self.queue.pop_front();
+        }
+    }
+
+    /// Bytes of memory held.
+    #[must_use]
+    pub fn footprint(&self) -> usize {
+        self.queue.iter().map(Transaction::footprint).sum()
+    }
+}
