@@ -90,7 +90,7 @@ impl RingReader {
     }
 
     /// Blocks until there are records, `timeout` has passed, or the agent goes down. Records come
-    /// [`GATHER`] late, so that many are taken at once.
+    /// late by `GATHER`, so that many are taken at once.
     ///
     /// # Errors
     /// When `poll` fails.
