@@ -10,8 +10,9 @@ use std::{
 };
 
 use hydrophone_inspect::{
+    Timestamp,
     decode::{Headers, TcpFlags, Transport},
-    engine::{Engine, FlowMatches, FlowView, Inspection, Scratch, Unit},
+    engine::{Engine, FlowMatches, FlowState, FlowView, Inspection, Scratch, Unit},
     rule::{RuleSetBuilder, STARTER, STARTER_NAME, Variables},
 };
 
@@ -86,6 +87,7 @@ fn inspect(engine: &Engine, flows: &[Vec<u8>], segment: usize) {
     let mut found = 0_u64;
     for flow in flows {
         let mut matches = FlowMatches::default();
+        let mut state = FlowState::default();
         let mut fresh = 0;
         for segment in flow.chunks(segment) {
             let headers = headers(segment.len());
@@ -95,13 +97,22 @@ fn inspect(engine: &Engine, flows: &[Vec<u8>], segment: usize) {
                 flow: FlowView {
                     to_server: true,
                     established: true,
+                    ..FlowView::default()
                 },
                 unit: Unit::Stream,
                 data: flow.get(..end).unwrap_or_default(),
                 data_start: 0,
                 fresh,
+                transaction: None,
             };
-            engine.inspect(&inspection, &mut matches, &mut scratch, &mut |_| found += 1);
+            engine.inspect(
+                &inspection,
+                &mut state,
+                Timestamp(0),
+                &mut matches,
+                &mut scratch,
+                &mut |_| found += 1,
+            );
             fresh = end;
         }
     }

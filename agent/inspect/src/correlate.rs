@@ -4,7 +4,7 @@ pub use crate::behavior::{BehaviorConfig, BehaviorStats};
 use crate::{
     anomaly::Anomaly,
     behavior::{Actor, Campaign, Floods, Roster, SECOND, Scans, Signatures},
-    engine::Thresholds,
+    engine::{Occurrence, Thresholds},
     finding::{Context, Finding, FindingSink},
     packet::Timestamp,
     signal::Signal,
@@ -55,12 +55,14 @@ impl Correlator {
     pub fn signal(&mut self, signal: Signal, sink: &mut impl FindingSink) {
         match signal {
             Signal::Match { rule, context } => {
-                let (source, destination) = (&context.source.socket, &context.destination.socket);
                 let admitted = self.thresholds.admit(
                     &rule,
-                    source.address,
-                    destination.address,
-                    context.timestamp,
+                    &Occurrence {
+                        source: context.source.socket,
+                        destination: context.destination.socket,
+                        flow: context.flow.id,
+                        now: context.timestamp,
+                    },
                 );
                 if !admitted {
                     self.stats.below_threshold += 1;
@@ -70,6 +72,7 @@ impl Correlator {
                     signature: Arc::clone(&rule.signature),
                     context,
                     evidence: None,
+                    conditions: rule.conditions(),
                 });
             }
             Signal::Contact(contact) => {

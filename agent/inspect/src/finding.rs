@@ -3,7 +3,10 @@
 use bytes::Bytes;
 
 use crate::{
+    flow::Direction,
     packet::{Hook, Owner, SocketId, Timestamp},
+    protocol::{AppProtocol, Buffer, Field, Transaction},
+    rule::IdentityConditions,
     signature::Signature,
 };
 use std::sync::Arc;
@@ -57,8 +60,60 @@ pub struct Context {
     pub to_server: bool,
     /// The flow's counters.
     pub flow: FlowSummary,
+    /// The transaction that matched, if one did.
+    pub application: Option<Arc<ApplicationRecord>>,
     /// The packet's payload, or the stream from a little before the bytes that were new; bounded.
     pub payload: Bytes,
+}
+
+/// What a transaction was about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApplicationRecord {
+    /// What was spoken.
+    pub protocol: AppProtocol,
+    /// Number of the transaction in its flow, from 0.
+    pub transaction: u64,
+    /// Its short buffers in the order they came, each with whether it went to the server; bounded.
+    pub fields: Vec<(bool, Buffer, Bytes)>,
+    /// Its numbers, likewise.
+    pub numbers: Vec<(bool, Field, u64)>,
+}
+
+impl ApplicationRecord {
+    /// Bytes of one field that are kept.
+    const MAX_FIELD: usize = 1_024;
+    /// Fields that are kept.
+    const MAX_FIELDS: usize = 64;
+
+    /// What of a transaction an event shows: no bodies, nothing long.
+    #[must_use]
+    pub fn new(protocol: AppProtocol, transaction: &Transaction) -> Self {
+        let shown = transaction
+            .instances()
+            .iter()
+            .filter(|instance| !instance.buffer.is_streamed());
+        Self {
+            protocol,
+            transaction: transaction.id,
+            fields: shown
+                .take(Self::MAX_FIELDS)
+                .map(|instance| {
+                    let bytes = transaction.bytes(instance);
+                    let bytes = bytes.get(..Self::MAX_FIELD).unwrap_or(bytes);
+                    let to_server = instance.direction == Direction::ToServer;
+                    (to_server, instance.buffer, Bytes::copy_from_slice(bytes))
+                })
+                .collect(),
+            numbers: transaction
+                .numbers()
+                .iter()
+                .take(Self::MAX_FIELDS)
+                .map(|(direction, field, value)| {
+                    (*direction == Direction::ToServer, *field, *value)
+                })
+                .collect(),
+        }
+    }
 }
 
 /// What a behaviour counted.
@@ -85,6 +140,8 @@ pub struct Finding {
     pub context: Context,
     /// For behaviours: the figures behind it.
     pub evidence: Option<Evidence>,
+    /// What must hold of the two ends; who knows them decides.
+    pub conditions: Option<Arc<IdentityConditions>>,
 }
 
 /// Takes findings one by one. Must not block.

@@ -1,5 +1,6 @@
 //! One thread's view of the traffic: packets in, signals out.
 
+pub(crate) mod application;
 mod evaluate;
 mod limits;
 mod muffler;
@@ -91,7 +92,7 @@ impl Inspector {
         self.now = self.now.max(packet.timestamp);
         self.expire(EXPIRED_WITH_PACKET, sink);
         match decode::decode(packet) {
-            Ok(Decoded::Datagram(datagram)) => self.datagram(packet, &datagram, sink),
+            Ok(Decoded::Datagram(datagram)) => self.datagram(packet, &datagram, false, sink),
             Ok(Decoded::Fragment(fragment)) => {
                 self.stats.fragmented += 1;
                 let inserted = self.fragments.insert(&fragment, packet.scope, self.now);
@@ -130,7 +131,7 @@ impl Inspector {
         sink: &mut impl SignalSink,
     ) {
         match decode::decode_reassembled(network, payload) {
-            Ok(datagram) => self.datagram(packet, &datagram, sink),
+            Ok(datagram) => self.datagram(packet, &datagram, true, sink),
             Err(malformed) => self.malformed(packet, malformed, sink),
         }
     }
@@ -139,6 +140,7 @@ impl Inspector {
         &mut self,
         packet: &Packet<'_>,
         datagram: &Datagram<'_>,
+        fragmented: bool,
         sink: &mut impl SignalSink,
     ) {
         let (key, from_low) = FlowKey::new(&datagram.headers, packet.scope);
@@ -163,6 +165,7 @@ impl Inspector {
             stats: &mut self.stats,
             limits: &self.limits,
             timestamp: packet.timestamp,
+            fragmented,
             sink,
         };
         let held = flow.footprint();
@@ -232,6 +235,21 @@ impl Inspector {
 
     fn close(&mut self, index: FlowIndex, sink: &mut impl SignalSink) {
         self.release(index, sink);
+        if let Some(flow) = self.table.get_mut(index)
+            && flow.application.is_some()
+        {
+            let mut evaluation = Evaluation {
+                engine: &self.engine,
+                scratch: &mut self.scratch,
+                stats: &mut self.stats,
+                limits: &self.limits,
+                timestamp: flow.last_seen,
+                fragmented: false,
+                sink,
+            };
+            evaluation.end(flow, Direction::ToServer);
+            evaluation.end(flow, Direction::ToClient);
+        }
         self.table.remove(index);
     }
 
@@ -248,6 +266,7 @@ impl Inspector {
                 stats: &mut self.stats,
                 limits: &self.limits,
                 timestamp: flow.last_seen,
+                fragmented: false,
                 sink,
             };
             evaluation.release(flow, Direction::ToServer);
@@ -306,6 +325,7 @@ fn without_flow(packet: &Packet<'_>, network: Option<Network>) -> Context {
         ),
         to_server: true,
         flow: FlowSummary::default(),
+        application: None,
         payload: bytes::Bytes::copy_from_slice(excerpt),
     }
 }

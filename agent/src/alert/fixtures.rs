@@ -114,9 +114,11 @@ pub(super) fn finding() -> Finding {
                 bytes_to_server: 500,
                 bytes_to_client: 300,
             },
+            application: None,
             payload: Bytes::from_static(b"GET / HTTP/1.1\r\nUser-Agent: () { :;}; \x1b[2J\xff\r\n"),
         },
         evidence: None,
+        conditions: None,
     }
 }
 

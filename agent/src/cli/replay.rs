@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::Args;
 
 use super::{
@@ -34,6 +34,11 @@ pub(super) struct ReplayArgs {
     /// What standard output gets
     #[arg(long, short)]
     format: Option<Format>,
+
+    /// A configuration key, e.g. `inspect.window=32KiB`; also `midstream`, `async_oneside`,
+    /// `checksums` (`ignore` or `validate`) and `inline`, as other engines call them
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
 }
 
 pub(super) fn execute(args: &ReplayArgs) -> Result<Exit, Failure> {
@@ -51,6 +56,15 @@ pub(super) fn execute(args: &ReplayArgs) -> Result<Exit, Failure> {
         "--format",
         args.format.as_ref().map(spelled),
     );
+    // Nobody knows who the ends in a capture file were: addresses mean what they do elsewhere.
+    settings.push(Setting::command_line(
+        "rules.meaning",
+        "classic".into(),
+        "replay",
+    ));
+    for text in &args.set {
+        settings.extend(setting(text)?);
+    }
     let config = args.config.load(settings)?;
     let rules =
         daemon::load_rules(&config.rules).map_err(|error| Failure::new(Exit::Invalid, error))?;
@@ -64,4 +78,21 @@ pub(super) fn execute(args: &ReplayArgs) -> Result<Exit, Failure> {
         );
     }
     Ok(Exit::Ok)
+}
+
+/// One `KEY=VALUE`. `None` for what is so here anyway.
+fn setting(text: &str) -> Result<Option<Setting>, Failure> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or_else(|| Failure::new(Exit::Usage, anyhow!("--set {text}: KEY=VALUE is expected")))?;
+    let key = match key.trim() {
+        "midstream" => "inspect.midstream",
+        "async_oneside" => "inspect.async_oneside",
+        "checksums" => "inspect.checksums",
+        // Data is looked at as it comes, acknowledged or not: that is what `inline` asks for.
+        "inline" => return Ok(None),
+        key => key,
+    };
+    let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+    Ok(Some(Setting::command_line(key, value, "--set")))
 }

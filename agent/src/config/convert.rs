@@ -4,7 +4,7 @@ use std::thread;
 
 use hydrophone_inspect::{BehaviorConfig, InspectorLimits, flow::StreamLimits};
 
-use super::{Behavior, Census, Config, Sensor};
+use super::{Behavior, Census, Checksums, Config, Sensor};
 use crate::{
     census::CensusConfig,
     probe::{AttachMode, LoadOptions, ObjectSource},
@@ -84,6 +84,13 @@ impl From<&Config> for InspectorLimits {
             },
             // More would be copied only to be cut off.
             excerpt: config.alert.payload.as_usize(),
+            midstream: inspect.midstream,
+            async_oneside: inspect.async_oneside,
+            checksums: inspect.checksums == Checksums::Validate,
+            protocols: hydrophone_inspect::protocol::Limits {
+                body: inspect.body_limit.as_usize(),
+                ..Default::default()
+            },
             evidence: evidence(inspect.evidence.0, config.sensor.capture_budget.0),
             ..Self::default()
         }

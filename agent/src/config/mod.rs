@@ -20,7 +20,7 @@ use std::path::Path;
 pub use error::{ConfigError, ConfigErrors};
 pub use layers::{Origin, Setting};
 pub use model::{
-    Alert, Behavior, Census, Config, Format, Inspect, Log, LogLevel, Rules, Sensor, Sinks, Stdout,
+    AddressMeaning, Alert, Behavior, Census, Checksums, Config, Format, Inspect, Log, LogLevel, Rules, Sensor, Sinks, Stdout,
     Storm, Syslog, SyslogFacility, SyslogTarget,
 };
 pub use units::{ByteSize, Interval};

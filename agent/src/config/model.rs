@@ -89,6 +89,25 @@ pub struct Inspect {
     pub window: ByteSize,
     /// Bytes of each direction that are captured beyond the budget when a rule has matched.
     pub evidence: ByteSize,
+    /// Follow TCP connections whose handshake was not seen.
+    pub midstream: bool,
+    /// Take a connection of which only one side is seen as established.
+    pub async_oneside: bool,
+    /// What a wrong checksum means. On container links checksums are often not yet computed.
+    pub checksums: Checksums,
+    /// Bytes of each body or file that are looked into.
+    pub body_limit: ByteSize,
+}
+
+/// What a wrong checksum means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Checksums {
+    /// Nothing: the packet is inspected.
+    #[default]
+    Ignore,
+    /// The receiver drops the packet, so its payload is not inspected.
+    Validate,
 }
 
 impl Default for Inspect {
@@ -102,6 +121,10 @@ impl Default for Inspect {
             reassembly_pending: ByteSize::kib(256),
             window: ByteSize::kib(16),
             evidence: ByteSize::kib(64),
+            midstream: true,
+            async_oneside: false,
+            checksums: Checksums::Ignore,
+            body_limit: ByteSize::kib(128),
         }
     }
 }
@@ -116,6 +139,21 @@ pub struct Rules {
     pub variables: BTreeMap<String, String>,
     /// Leave out the starter set that is built in.
     pub no_default_rules: bool,
+    /// What `$EXTERNAL_NET` and `$HOME_NET` mean where `variables` does not say.
+    pub meaning: AddressMeaning,
+    /// A `classification.config`, beside the classes that are built in.
+    pub classification: Option<PathBuf>,
+}
+
+/// What the address variables mean.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum AddressMeaning {
+    /// External is every container, task or host outside the service of the other end.
+    #[default]
+    Identity,
+    /// External is every address that is not private, as elsewhere.
+    Classic,
 }
 
 /// Section `behavior`.

@@ -1,6 +1,6 @@
 //! Rule files to an engine.
 
-use std::{fs, sync::Arc};
+use std::{fs, path::Path, sync::Arc};
 
 use hydrophone_inspect::{
     engine::Engine,
@@ -26,7 +26,10 @@ pub struct Rules {
 /// # Errors
 /// When a file cannot be read: all of them are named.
 pub fn load_rules(config: &config::Rules) -> Result<Rules, DaemonError> {
-    let mut variables = Variables::default();
+    let mut variables = match config.meaning {
+        config::AddressMeaning::Identity => Variables::default(),
+        config::AddressMeaning::Classic => Variables::classic(),
+    };
     for (name, value) in &config.variables {
         variables.set(name, value);
     }
@@ -51,8 +54,19 @@ pub fn load_rules(config: &config::Rules) -> Result<Rules, DaemonError> {
     if !unreadable.is_empty() {
         return Err(DaemonError::Rules(unreadable.join("\n")));
     }
+    if let Some(path) = &config.classification {
+        match fs::read(path) {
+            Ok(bytes) => builder.add_classifications(&String::from_utf8_lossy(&bytes)),
+            Err(error) => {
+                return Err(DaemonError::Rules(format!("cannot read {}: {error}", path.display())));
+            }
+        }
+    }
     for (name, text) in &sources {
-        builder.add_source(name, text);
+        // Lists that rules name stand beside the rule file.
+        let beside = Path::new(name).parent().unwrap_or(Path::new("."));
+        let load = |file: &str| fs::read(beside.join(file)).ok();
+        builder.add_source_with(name, text, &load);
     }
     let (set, diagnostics) = builder.build();
     let errors = diagnostics

@@ -91,6 +91,7 @@ impl Campaign {
                 first: self.first,
                 last: self.last,
             }),
+            conditions: None,
         });
     }
 }

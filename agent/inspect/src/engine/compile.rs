@@ -1,9 +1,19 @@
 //! Rules into groups, so that only those are tried that could match.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use super::{Inspection, Rule, Scratch, Unit, matcher::Matcher};
-use crate::{decode::Transport, rule::Protocol};
+use super::{
+    Inspection, Rule, Scratch, Unit,
+    matcher::Matcher,
+    state::{Names, States},
+};
+use crate::{
+    decode::Transport,
+    flow::Direction,
+    protocol::{AppProtocol, Buffer, Transaction},
+    rule::{Content, Group as Tests, Protocol, StateChange, StateTest, Target, Test, Transform},
+    signature::Action,
+};
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
@@ -11,9 +21,17 @@ const UDP: u8 = 17;
 /// All rules, in groups by what they look at and in which direction.
 #[derive(Debug)]
 pub(super) struct Compiled {
+    /// In the order in which they are tried: `pass` first, and who sets a bit before who asks for it.
     pub(super) rules: Vec<Arc<Rule>>,
-    /// Indexed by [`Kind`] and direction.
+    pub(super) states: Vec<States>,
+    /// Payloads, indexed by [`Kind`] and direction.
     groups: Vec<Group>,
+    /// Buffers of transactions.
+    lists: Vec<List>,
+    /// Positions in `lists` for each buffer.
+    by_buffer: Vec<Vec<usize>>,
+    /// Rules on transactions without a pattern, by protocol (none: all) and direction.
+    others: HashMap<(Option<AppProtocol>, bool), Vec<u32>>,
 }
 
 /// What a rule looks at.
@@ -42,17 +60,87 @@ struct Group {
     others: Vec<u32>,
 }
 
+/// Rules that search one buffer after the same transforms.
+#[derive(Debug)]
+struct List {
+    buffer: Buffer,
+    transforms: Vec<Transform>,
+    /// By direction: to the client, to the server.
+    matchers: [Matcher; 2],
+}
+
 impl Compiled {
     pub(super) fn new(rules: &[Arc<Rule>]) -> Self {
+        let mut rules = rules.to_vec();
+        rules.sort_by_key(|rule| order(rule));
+        let mut names = Names::default();
+        let states = rules
+            .iter()
+            .map(|rule| States::new(rule, &mut names))
+            .collect();
         let mut groups = Vec::new();
         for kind in KINDS {
             for to_server in [false, true] {
-                groups.push(Group::new(rules, kind, to_server));
+                groups.push(Group::new(&rules, kind, to_server));
             }
         }
-        Self {
-            rules: rules.to_vec(),
+        let mut compiled = Self {
+            states,
             groups,
+            lists: Vec::new(),
+            by_buffer: vec![Vec::new(); Buffer::ALL.len()],
+            others: HashMap::new(),
+            rules: Vec::new(),
+        };
+        compiled.transactions(&rules);
+        compiled.rules = rules;
+        compiled
+    }
+
+    /// Groups the rules on transactions.
+    fn transactions(&mut self, rules: &[Arc<Rule>]) {
+        type Patterns = [Vec<(Vec<u8>, u32)>; 2];
+        let mut patterns: std::collections::BTreeMap<(Buffer, Vec<Transform>), Patterns> =
+            std::collections::BTreeMap::new();
+        for (index, rule) in (0_u32..).zip(rules) {
+            if !rule.on_transactions() {
+                continue;
+            }
+            let directions = [false, true].into_iter().filter(|to_server| {
+                rule.flow
+                    .to_server
+                    .is_none_or(|wanted| wanted == *to_server)
+            });
+            let fast = fast_pattern(rule, |group| matches!(group.target, Target::Transaction(_)));
+            for to_server in directions {
+                match &fast {
+                    Some((group, pattern)) if !rule.transactional => {
+                        let Target::Transaction(buffer) = group.target else {
+                            continue;
+                        };
+                        let [to_client, server] = patterns
+                            .entry((buffer, group.transforms.clone()))
+                            .or_default();
+                        let list = if to_server { server } else { to_client };
+                        list.push((pattern.to_vec(), index));
+                    }
+                    _ => self
+                        .others
+                        .entry((rule.application, to_server))
+                        .or_default()
+                        .push(index),
+                }
+            }
+        }
+        for ((buffer, transforms), lists) in patterns {
+            if let Some(positions) = self.by_buffer.get_mut(buffer.index()) {
+                positions.push(self.lists.len());
+            }
+            self.lists.push(List {
+                buffer,
+                transforms,
+                matchers: lists.map(Matcher::new),
+            });
         }
     }
 
@@ -84,6 +172,89 @@ impl Compiled {
             scratch.candidate(*rule);
         }
     }
+
+    /// Adds the rules whose pattern is in what `transaction` has got in this direction since the
+    /// last call to its candidates.
+    pub(super) fn transaction_candidates(
+        &self,
+        transaction: &mut Transaction,
+        protocol: Option<AppProtocol>,
+        direction: Direction,
+    ) {
+        let to_server = direction == Direction::ToServer;
+        let mut found = core::mem::take(&mut transaction.matching.candidates);
+        let side = usize::from(to_server);
+        let begun = transaction.matching.begun.get_mut(side);
+        if begun.is_some_and(|begun| !core::mem::replace(begun, true)) {
+            let special = protocol.and_then(|_| self.others.get(&(protocol, to_server)));
+            let included = match protocol {
+                Some(AppProtocol::Http2) => self.others.get(&(Some(AppProtocol::Http), to_server)),
+                _ => None,
+            };
+            let general = self.others.get(&(None, to_server));
+            for rule in [special, included, general].into_iter().flatten().flatten() {
+                push(&mut found, *rule);
+            }
+        }
+        for at in 0..transaction.instances().len() {
+            let Some(instance) = transaction.instances().get(at) else {
+                break;
+            };
+            if instance.direction != direction || instance.is_scanned() {
+                continue;
+            }
+            let lists = self.by_buffer.get(instance.buffer.index());
+            for list in lists
+                .into_iter()
+                .flatten()
+                .filter_map(|at| self.lists.get(*at))
+            {
+                debug_assert_eq!(list.buffer, instance.buffer);
+                let bytes = transaction.bytes(instance);
+                let Some(matcher) = list.matchers.get(side) else {
+                    continue;
+                };
+                if list.transforms.is_empty() {
+                    matcher.find(bytes, instance.scanned(), |rule| push(&mut found, rule));
+                } else if instance.is_closed() {
+                    let mut data = std::borrow::Cow::Borrowed(bytes);
+                    for transform in &list.transforms {
+                        data = std::borrow::Cow::Owned(transform.apply(&data).into_owned());
+                    }
+                    matcher.find(&data, 0, |rule| push(&mut found, rule));
+                }
+            }
+            transaction.mark_scanned(at);
+        }
+        transaction.matching.candidates = found;
+    }
+}
+
+/// Adds a rule once, in order.
+fn push(rules: &mut Vec<u32>, rule: u32) {
+    if let Err(at) = rules.binary_search(&rule) {
+        rules.insert(at, rule);
+    }
+}
+
+/// What is tried first: `pass`, then who only sets bits, who asks and sets, who only asks, then by
+/// severity.
+fn order(rule: &Rule) -> (bool, u8, u8) {
+    let asks = rule
+        .states
+        .iter()
+        .any(|test| matches!(test, StateTest::Bit { .. }));
+    let sets = rule
+        .changes
+        .iter()
+        .any(|change| matches!(change, StateChange::Bit { .. }));
+    let bits = match (sets, asks) {
+        (true, false) => 0,
+        (true, true) => 1,
+        (false, true) => 2,
+        (false, false) => 3,
+    };
+    (rule.action != Action::Pass, bits, rule.signature.severity)
 }
 
 impl Group {
@@ -95,8 +266,8 @@ impl Group {
             if !direction || !looks_at(rule, kind) {
                 continue;
             }
-            match fast_pattern(rule) {
-                Some(pattern) => patterns.push((pattern.to_vec(), index)),
+            match fast_pattern(rule, |group| group.target == Target::Payload) {
+                Some((_, pattern)) => patterns.push((pattern.to_vec(), index)),
                 None => others.push(index),
             }
         }
@@ -108,33 +279,56 @@ impl Group {
 }
 
 fn looks_at(rule: &Rule, kind: Kind) -> bool {
+    if rule.on_transactions() {
+        return false;
+    }
+    let any = matches!(
+        rule.protocol,
+        Protocol::Ip | Protocol::Ipv4 | Protocol::Ipv6 | Protocol::Packet | Protocol::Ether
+    );
     match kind {
         Kind::TcpStream => on_stream(rule),
         Kind::TcpPacket => match rule.protocol {
-            Protocol::Tcp => !on_stream(rule),
-            Protocol::TcpPacket | Protocol::Ip => true,
-            _ => false,
+            Protocol::Tcp | Protocol::Application(_) => !on_stream(rule),
+            Protocol::TcpPacket => true,
+            _ => any,
         },
-        Kind::Udp => matches!(rule.protocol, Protocol::Udp | Protocol::Ip),
-        Kind::Icmp => matches!(rule.protocol, Protocol::Icmp | Protocol::Ip),
-        Kind::Other => matches!(rule.protocol, Protocol::Sctp | Protocol::Ip),
+        Kind::Udp => any || matches!(rule.protocol, Protocol::Udp | Protocol::Application(_)),
+        Kind::Icmp => any || matches!(rule.protocol, Protocol::Icmp | Protocol::Icmpv6),
+        Kind::Other => {
+            any || matches!(
+                rule.protocol,
+                Protocol::Sctp | Protocol::Igmp | Protocol::Arp
+            )
+        }
     }
 }
 
 /// Whether a rule is matched on the reassembled stream: it has content, and nothing in it asks for a
 /// single packet.
 fn on_stream(rule: &Rule) -> bool {
-    let packet = rule.flags.is_some() || rule.dsize.is_some() || rule.flow.stream == Some(false);
+    use crate::rule::PacketTest;
+    let packet = rule.flow.stream == Some(false)
+        || rule
+            .groups
+            .iter()
+            .any(|group| matches!(group.target, Target::Header(_)))
+        || rule.packet.iter().any(|test| {
+            !matches!(
+                test,
+                PacketTest::StreamSize(..) | PacketTest::Protocol { .. }
+            )
+        });
     match rule.protocol {
-        Protocol::TcpStream => !rule.contents.is_empty(),
-        Protocol::Tcp => !rule.contents.is_empty() && !packet,
+        Protocol::TcpStream => rule.payload().is_some(),
+        Protocol::Tcp | Protocol::Application(_) => rule.payload().is_some() && !packet,
         _ => false,
     }
 }
 
 /// What every HTTP message has. As a fast pattern it would make a rule half found, and tried again
 /// with each segment, on all of them.
-const ORDINARY: [&[u8]; 9] = [
+const ORDINARY: [&[u8]; 12] = [
     b"get /",
     b"post /",
     b"put /",
@@ -144,18 +338,65 @@ const ORDINARY: [&[u8]; 9] = [
     b"\r\naccept: */*",
     b"\r\ncontent-type: ",
     b"\r\ncontent-length: ",
+    b"\r\naccept-encoding: ",
+    b"\r\nconnection: keep-alive",
+    b"mozilla/5.0 (",
 ];
 
-/// The pattern to search for first: the author's choice, else the longest that must be there and is
-/// not ordinary.
-fn fast_pattern(rule: &Rule) -> Option<&[u8]> {
-    let wanted = || rule.contents.iter().filter(|content| !content.negated);
+/// The pattern to search for first among the groups that `eligible` takes: the author's choice, else
+/// the longest that must be there and is not ordinary.
+fn fast_pattern(rule: &Rule, eligible: impl Fn(&Tests) -> bool) -> Option<(&Tests, &[u8])> {
+    let absent = |group: &Tests| {
+        group
+            .tests
+            .iter()
+            .any(|test| matches!(test, Test::Absent { .. }))
+    };
+    let wanted = || {
+        rule.groups
+            .iter()
+            .filter(|group| eligible(group) && !absent(group))
+            .flat_map(|group| {
+                let contents = group.tests.iter().filter_map(Test::content);
+                contents
+                    .filter(|content| !content.negated)
+                    .map(move |content| (group, content))
+            })
+    };
     wanted()
-        .find(|content| content.fast_pattern)
+        .find(|(_, content)| content.fast_pattern)
         .or_else(|| {
-            wanted().max_by_key(|content| (!ordinary(&content.pattern), content.pattern.len()))
+            wanted().max_by_key(|(group, content)| {
+                let pattern = &content.pattern;
+                (!ordinary(pattern), !common(group.target), pattern.len())
+            })
         })
-        .map(|content| content.pattern.as_slice())
+        .map(|(group, content)| (group, searched(content)))
+}
+
+/// Buffers that hold one of few values: they say little.
+const fn common(target: Target) -> bool {
+    matches!(
+        target,
+        Target::Transaction(
+            Buffer::HttpMethod
+                | Buffer::HttpStatCode
+                | Buffer::HttpProtocol
+                | Buffer::HttpStatMsg
+                | Buffer::HttpConnection
+                | Buffer::HttpAcceptEncoding
+                | Buffer::HttpContentLength
+        )
+    )
+}
+
+/// The part of a content that is searched first.
+fn searched(content: &Content) -> &[u8] {
+    let chopped = content.chop.and_then(|(offset, length)| {
+        let from = usize::from(offset);
+        content.pattern.get(from..from + usize::from(length))
+    });
+    chopped.unwrap_or(&content.pattern)
 }
 
 fn ordinary(pattern: &[u8]) -> bool {

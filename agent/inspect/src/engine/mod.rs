@@ -2,8 +2,11 @@
 
 mod compile;
 mod matcher;
+mod packet;
+mod search;
 #[cfg(test)]
 mod starter_tests;
+mod state;
 #[cfg(test)]
 mod tests;
 mod threshold;
@@ -13,20 +16,31 @@ mod view;
 use std::sync::Arc;
 
 pub use crate::rule::Rule;
-pub use threshold::Thresholds;
+pub use state::FlowState;
+pub use threshold::{Occurrence, Thresholds};
 pub use view::{FlowView, Inspection, Unit};
 
-use crate::{rule::RuleSet, signature::Action};
+use crate::{
+    packet::Timestamp,
+    protocol::Transaction,
+    rule::{Group, RuleSet},
+    signature::Action,
+};
 use compile::Compiled;
+use search::Memory;
+use state::{Hosts, Subject};
 use verify::Verdict;
 
 /// Rules of one flow direction that were found in part and are tried again when more arrives.
 const MAX_PENDING: usize = 64;
+/// Rules of one flow direction that are remembered to have matched.
+const MAX_DONE: usize = 256;
 
 /// Compiled rules. Immutable: inspection threads share it.
 #[derive(Debug)]
 pub struct Engine {
     compiled: Compiled,
+    hosts: Hosts,
 }
 
 /// What one thread needs while it matches; kept between calls so that nothing is allocated.
@@ -47,15 +61,26 @@ pub struct Scratch {
 /// What is kept of one flow direction between evaluations. Empty without allocation.
 #[derive(Clone, Debug, Default)]
 pub struct FlowMatches {
-    /// Rules that have matched on the stream: each does so once for a direction, unless it has a
-    /// threshold to count for.
-    done: Vec<u32>,
+    /// Rules that have matched on the stream, and up to where it was seen then: each matches again
+    /// only with what came later.
+    done: Vec<(u32, u64)>,
     /// Rules whose fast pattern was seen while the rest was still to come.
     pending: Vec<Pending>,
     /// There were more of those than are remembered: the next search begins at the window's start.
     rescan: bool,
     /// A `pass` rule has matched on the stream: it silences what follows in this direction.
     passed: bool,
+}
+
+/// What is kept of one transaction between evaluations.
+#[derive(Debug, Default)]
+pub(crate) struct TransactionState {
+    /// Rules that could match, in order.
+    candidates: Vec<u32>,
+    /// Rules that have.
+    done: Vec<u32>,
+    /// The rules without a pattern are candidates, by direction.
+    begun: [bool; 2],
 }
 
 /// A rule that was found in part.
@@ -78,6 +103,7 @@ impl Engine {
     pub fn new(rules: &RuleSet) -> Self {
         Self {
             compiled: Compiled::new(&rules.rules),
+            hosts: Hosts::default(),
         }
     }
 
@@ -88,11 +114,12 @@ impl Engine {
     }
 
     /// Hands every rule that matches to `found`. A matching `pass` rule silences all others: for the
-    /// packet, or on a stream for the rest of the direction. A stream rule without a threshold is
-    /// found once in a direction.
+    /// packet, or on a stream for the rest of the direction.
     pub fn inspect(
         &self,
         inspection: &Inspection<'_>,
+        flow: &mut FlowState,
+        now: Timestamp,
         matches: &mut FlowMatches,
         scratch: &mut Scratch,
         found: &mut dyn FnMut(&Arc<Rule>),
@@ -100,19 +127,100 @@ impl Engine {
         scratch.begin(self.compiled.rules.len());
         if inspection.unit == Unit::Packet {
             self.compiled.candidates(inspection, 0, scratch);
-            self.verify(inspection, scratch, None);
         } else if !matches.passed {
             let fresh = if matches.rescan { 0 } else { inspection.fresh };
             self.retry(inspection, matches, scratch);
             self.compiled.candidates(inspection, fresh, scratch);
-            self.verify(inspection, scratch, Some(matches));
+        }
+        scratch.candidates.sort_unstable();
+        let mut subject = self.subject(inspection, flow, now);
+        if inspection.unit == Unit::Packet {
+            self.verify(inspection, &mut subject, scratch, None);
+        } else {
+            self.verify(inspection, &mut subject, scratch, Some(matches));
         }
         let rules = || scratch.matched.iter().filter_map(|index| self.rule(*index));
         if rules().any(|rule| rule.action == Action::Pass) {
             matches.passed |= inspection.unit == Unit::Stream;
         } else {
-            rules().for_each(found);
+            rules().filter(|rule| !rule.silent).for_each(found);
         }
+    }
+
+    /// Tries the rules that could match what `transaction` has in the direction of `inspection`,
+    /// whose `data` is the payload or stream at this time. Each rule is found once in a transaction.
+    pub fn inspect_transaction(
+        &self,
+        inspection: &Inspection<'_>,
+        transaction: &mut Transaction,
+        flow: &mut FlowState,
+        now: Timestamp,
+        matches: &mut FlowMatches,
+        scratch: &mut Scratch,
+        found: &mut dyn FnMut(&Arc<Rule>, &Transaction),
+    ) {
+        let direction = inspection.flow.direction();
+        let protocol = inspection.flow.application;
+        self.compiled
+            .transaction_candidates(transaction, protocol, direction);
+        if matches.passed || transaction.matching.candidates.is_empty() {
+            return;
+        }
+        let mut state = core::mem::take(&mut transaction.matching);
+        let seen = &*transaction;
+        let inspection = &Inspection {
+            transaction: Some(seen),
+            ..*inspection
+        };
+        let mut subject = self.subject(inspection, flow, now);
+        for index in &state.candidates {
+            let Some(rule) = self.rule(*index).filter(|_| !state.done.contains(index)) else {
+                continue;
+            };
+            let verdict = verify::rule(rule, inspection, 0, &mut scratch.steps_exceeded);
+            if verdict != Verdict::Match || !self.settle(*index, &mut subject) {
+                continue;
+            }
+            state.done.push(*index);
+            if rule.action == Action::Pass {
+                matches.passed = true;
+                break;
+            }
+            if !rule.silent {
+                found(rule, seen);
+            }
+        }
+        transaction.matching = state;
+    }
+
+    fn subject<'a>(
+        &'a self,
+        inspection: &Inspection<'_>,
+        flow: &'a mut FlowState,
+        now: Timestamp,
+    ) -> Subject<'a> {
+        Subject {
+            flow,
+            hosts: &self.hosts,
+            source: inspection.headers.source,
+            destination: inspection.headers.destination,
+            now,
+        }
+    }
+
+    /// Whether what a rule wants remembered is; if so, what it changes is changed.
+    fn settle(&self, index: u32, subject: &mut Subject<'_>) -> bool {
+        let states = usize::try_from(index)
+            .ok()
+            .and_then(|index| self.compiled.states.get(index));
+        let Some(states) = states.filter(|states| !states.is_empty()) else {
+            return true;
+        };
+        let holds = states.hold(subject);
+        if holds {
+            states.apply(subject);
+        }
+        holds
     }
 
     /// Makes candidates of the pending rules for which something has arrived; the others stay, and
@@ -135,6 +243,7 @@ impl Engine {
     fn verify(
         &self,
         inspection: &Inspection<'_>,
+        subject: &mut Subject<'_>,
         scratch: &mut Scratch,
         mut matches: Option<&mut FlowMatches>,
     ) {
@@ -142,20 +251,16 @@ impl Engine {
             let Some(rule) = self.rule(*index) else {
                 continue;
             };
-            if matches
+            let after = matches
                 .as_ref()
-                .is_some_and(|kept| kept.done.contains(index))
-            {
-                continue;
-            }
-            let verdict = verify::rule(rule, inspection, &mut scratch.steps_exceeded);
-            if verdict == Verdict::Match {
+                .map_or(0, |kept| kept.seen(*index, inspection));
+            let verdict = verify::rule(rule, inspection, after, &mut scratch.steps_exceeded);
+            let matched = verdict == Verdict::Match && self.settle(*index, subject);
+            if matched {
                 scratch.matched.push(*index);
             }
             match (&mut matches, verdict) {
-                (Some(matches), Verdict::Match) if rule.threshold.is_none() => {
-                    matches.done.push(*index);
-                }
+                (Some(matches), Verdict::Match) if matched => matches.finish(*index, inspection),
                 (Some(matches), Verdict::NotYet(awaits)) => {
                     // Data that does not follow what was evaluated before, such as bytes aside from
                     // the stream, says nothing about what the stream has.
@@ -204,6 +309,27 @@ impl Scratch {
 }
 
 impl FlowMatches {
+    /// Up to where in the data a rule has matched already; 0 if it has not.
+    fn seen(&self, rule: u32, inspection: &Inspection<'_>) -> usize {
+        let done = self.done.iter().find(|(done, _)| *done == rule);
+        let place = done.map_or(0, |(_, place)| *place);
+        usize::try_from(place.saturating_sub(inspection.data_start)).unwrap_or(usize::MAX)
+    }
+
+    /// Notes that a rule has matched in what has come so far.
+    fn finish(&mut self, rule: u32, inspection: &Inspection<'_>) {
+        let place = inspection.data_start + inspection.data.len() as u64;
+        match self.done.iter_mut().find(|(done, _)| *done == rule) {
+            Some((_, seen)) => *seen = place,
+            None => {
+                if self.done.len() >= MAX_DONE {
+                    self.done.remove(0);
+                }
+                self.done.push((rule, place));
+            }
+        }
+    }
+
     fn remember(&mut self, pending: Pending, dropped: &mut u64) {
         if self.pending.len() < MAX_PENDING {
             self.pending.push(pending);
@@ -212,4 +338,10 @@ impl FlowMatches {
             *dropped += 1;
         }
     }
+}
+
+/// Whether a group of tests passes on these bytes.
+#[must_use]
+pub(crate) fn group_matches(group: &Group, bytes: &[u8]) -> bool {
+    verify::whole(group, bytes, &mut Memory::new()) == Verdict::Match
 }

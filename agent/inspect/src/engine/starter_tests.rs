@@ -124,11 +124,13 @@ fn inspect(
         flow: FlowView {
             to_server,
             established: true,
+            ..FlowView::default()
         },
         unit,
         data,
         data_start: 0,
         fresh: 0,
+        transaction: None,
     };
     let mut found = BTreeSet::new();
     let mut take = |rule: &Arc<Rule>| {
@@ -136,6 +138,8 @@ fn inspect(
     };
     engine.inspect(
         &inspection,
+        &mut FlowState::default(),
+        Timestamp(0),
         &mut FlowMatches::default(),
         &mut Scratch::default(),
         &mut take,

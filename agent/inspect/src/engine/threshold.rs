@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 
 use super::Rule;
 use crate::{
-    packet::Timestamp,
+    packet::{SocketId, Timestamp},
     rule::{ThresholdKind, Track},
 };
 
@@ -22,7 +22,21 @@ pub struct Thresholds {
     pub evicted: u64,
 }
 
-type Key = (u32, u32, Option<IpAddr>);
+/// gid, sid, and what is tracked: addresses or a flow.
+type Key = (u32, u32, Option<IpAddr>, Option<IpAddr>, u64);
+
+/// The match that is counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Occurrence {
+    /// The end that sent what matched.
+    pub source: SocketId,
+    /// The other end.
+    pub destination: SocketId,
+    /// The flow's id.
+    pub flow: u64,
+    /// When.
+    pub now: Timestamp,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Count {
@@ -30,47 +44,66 @@ struct Count {
     matches: u32,
     /// Nanoseconds after which it starts anew.
     period: u64,
+    /// `backoff`: the next match that is admitted.
+    next: u32,
+    /// `unique_on`: a bit for each port, hashed, that was counted.
+    ports: u128,
 }
 
 impl Thresholds {
     /// Whether a match of `rule` becomes an alert.
-    pub fn admit(
-        &mut self,
-        rule: &Rule,
-        source: IpAddr,
-        destination: IpAddr,
-        now: Timestamp,
-    ) -> bool {
+    pub fn admit(&mut self, rule: &Rule, occurrence: &Occurrence) -> bool {
         let Some(threshold) = rule.threshold else {
             return true;
         };
-        let tracked = match threshold.track {
-            Track::BySource => Some(source),
-            Track::ByDestination => Some(destination),
-            Track::ByRule => None,
-        };
-        let key = (rule.signature.gid, rule.signature.sid, tracked);
+        let now = occurrence.now;
+        let key = key(rule, threshold.track, occurrence);
         if self.counts.len() >= MAX_COUNTS && !self.counts.contains_key(&key) {
             self.make_room(now);
         }
-        let period = u64::from(threshold.seconds).saturating_mul(SECOND);
+        let period = match threshold.seconds {
+            0 => u64::MAX,
+            seconds => u64::from(seconds).saturating_mul(SECOND),
+        };
         let fresh = Count {
             start: now,
             matches: 0,
             period,
+            next: threshold.count,
+            ports: 0,
         };
         let count = self.counts.entry(key).or_insert(fresh);
         if now.since(count.start) >= period {
             *count = fresh;
         }
+        if let Some(of_destination) = threshold.unique {
+            let socket = if of_destination {
+                occurrence.destination
+            } else {
+                occurrence.source
+            };
+            let bit = 1_u128 << (socket.port % 128);
+            if count.ports & bit != 0 {
+                return false;
+            }
+            count.ports |= bit;
+        }
         count.matches = count.matches.saturating_add(1);
         match threshold.kind {
             ThresholdKind::Limit => count.matches <= threshold.count,
             ThresholdKind::Both => count.matches == threshold.count,
+            ThresholdKind::Filter => count.matches > threshold.count,
             ThresholdKind::Threshold => {
                 let reached = count.matches >= threshold.count;
                 if reached {
                     *count = fresh;
+                }
+                reached
+            }
+            ThresholdKind::Backoff => {
+                let reached = count.matches >= count.next;
+                if reached {
+                    count.next = count.next.saturating_mul(threshold.multiplier.max(2));
                 }
                 reached
             }
@@ -88,4 +121,20 @@ impl Thresholds {
             self.counts.clear();
         }
     }
+}
+
+fn key(rule: &Rule, track: Track, occurrence: &Occurrence) -> Key {
+    let (source, destination) = (occurrence.source.address, occurrence.destination.address);
+    let (first, second, flow) = match track {
+        Track::BySource => (Some(source), None, 0),
+        Track::ByDestination => (Some(destination), None, 0),
+        Track::ByBoth => (
+            Some(source.min(destination)),
+            Some(source.max(destination)),
+            0,
+        ),
+        Track::ByRule => (None, None, 0),
+        Track::ByFlow => (None, None, occurrence.flow),
+    };
+    (rule.signature.gid, rule.signature.sid, first, second, flow)
 }

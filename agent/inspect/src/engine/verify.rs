@@ -1,17 +1,16 @@
-//! Whether one rule matches: header, flow, packet fields, and contents by backtracking.
+//! Whether one rule matches: header, flow, packet, transaction, then its groups of tests.
 
-use super::{Inspection, Rule, Unit};
-use crate::{
-    decode::Transport,
-    packet::SocketId,
-    rule::{Content, Protocol},
+use std::borrow::Cow;
+
+use super::{
+    Inspection, Rule, Unit, packet,
+    search::{Memory, Outcome, Search},
 };
-
-/// Bytes compared for one rule and evaluation. Rules with many relative contents on hostile data
-/// would otherwise take exponential time.
-const MAX_WORK: usize = 2 << 20;
-/// What comparing a whole pattern costs, in bytes scanned.
-const COMPARISON: usize = 8;
+use crate::{
+    packet::SocketId,
+    protocol::{Instance, Transaction},
+    rule::{Group, HeaderBuffer, Protocol, Target, Test, address_key},
+};
 
 /// What is known of a rule after an evaluation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,30 +24,91 @@ pub(super) enum Verdict {
     Never,
 }
 
-/// Whether `rule` matches. `exceeded` counts evaluations that were given up.
-pub(super) fn rule(rule: &Rule, inspection: &Inspection<'_>, exceeded: &mut u64) -> Verdict {
+/// Whether `rule` matches. `after` is a position in the data: some content must end behind it.
+/// `exceeded` counts evaluations that were given up.
+pub(super) fn rule(
+    rule: &Rule,
+    inspection: &Inspection<'_>,
+    after: usize,
+    exceeded: &mut u64,
+) -> Verdict {
     if !addressed(rule, inspection) || !in_direction(rule, inspection) {
         return Verdict::Never;
     }
-    if !established(rule, inspection) || !fields(rule, inspection) {
+    if !speaks(rule, inspection) {
+        return if inspection.flow.application.is_none() && !inspection.flow.application_failed {
+            Verdict::NotYet(None)
+        } else {
+            Verdict::Never
+        };
+    }
+    if !established(rule, inspection)
+        || !rule
+            .packet
+            .iter()
+            .all(|test| packet::passes(test, inspection))
+        || !transaction(rule, inspection)
+    {
         return Verdict::NotYet(None);
     }
-    let fresh = match (inspection.unit, rule.threshold) {
-        // A rule that counts its matches must not count one twice.
-        (Unit::Stream, Some(_)) => inspection.fresh,
-        _ => 0,
-    };
+    let mut memory = Memory::new();
+    let verdict = groups(rule, inspection, after, &mut memory);
+    *exceeded += u64::from(memory.exceeded);
+    verdict
+}
+
+fn groups(rule: &Rule, inspection: &Inspection<'_>, after: usize, memory: &mut Memory) -> Verdict {
+    let mut later = Verdict::Match;
+    for group in &rule.groups {
+        let verdict = match group.target {
+            Target::Payload => payload(group, inspection, after, memory),
+            Target::Transaction(_) => instances(rule, group, inspection, memory),
+            Target::Header(header) => match header_bytes(header, inspection) {
+                Some(bytes) => whole(group, &bytes, memory),
+                None => Verdict::Never,
+            },
+            Target::Base64 => {
+                let decoded = core::mem::take(&mut memory.base64);
+                let verdict = whole(group, &decoded, memory);
+                memory.base64 = decoded;
+                verdict
+            }
+            Target::Identity(_) => Verdict::Match,
+        };
+        match verdict {
+            Verdict::Match => {}
+            // What comes later may extract what this one needs: nothing behind it can be tried.
+            Verdict::NotYet(_) => {
+                later = verdict;
+                break;
+            }
+            Verdict::Never => return Verdict::Never,
+        }
+    }
+    later
+}
+
+/// Whether the tests of a group pass on these bytes alone.
+pub(super) fn whole(group: &Group, bytes: &[u8], memory: &mut Memory) -> Verdict {
+    let bytes = transformed(group, bytes);
+    match Search::new(&bytes, memory).group(&group.tests) {
+        Outcome::Found => Verdict::Match,
+        _ => Verdict::NotYet(None),
+    }
+}
+
+fn payload(
+    group: &Group,
+    inspection: &Inspection<'_>,
+    after: usize,
+    memory: &mut Memory,
+) -> Verdict {
     let mut search = Search {
-        inspection,
-        fresh,
-        work: MAX_WORK,
-        exceeded: false,
-        never: false,
-        count: rule.contents.len(),
-        awaited: None,
+        start: inspection.data_start,
+        fresh: after,
+        ..Search::new(inspection.data, memory)
     };
-    let outcome = search.contents(&rule.contents, None, 0);
-    *exceeded += u64::from(search.exceeded);
+    let outcome = search.group(&group.tests);
     match outcome {
         Outcome::Found => Verdict::Match,
         _ if search.never => Verdict::Never,
@@ -56,22 +116,86 @@ pub(super) fn rule(rule: &Rule, inspection: &Inspection<'_>, exceeded: &mut u64)
     }
 }
 
+/// Some instance of the buffer passes; or there is none, and the rule wants that.
+fn instances(
+    rule: &Rule,
+    group: &Group,
+    inspection: &Inspection<'_>,
+    memory: &mut Memory,
+) -> Verdict {
+    let Some(transaction) = inspection.transaction else {
+        return Verdict::NotYet(None);
+    };
+    let needs_end = group.tests.iter().any(Test::needs_end) || !group.transforms.is_empty();
+    let mut any = false;
+    let mut open = false;
+    for instance in transaction.instances() {
+        if !concerns(rule, group, instance, inspection) {
+            continue;
+        }
+        any = true;
+        if needs_end && !instance.is_closed() {
+            open = true;
+            continue;
+        }
+        let bytes = transformed(group, transaction.bytes(instance));
+        let mut search = Search {
+            open: !instance.is_closed(),
+            ..Search::new(&bytes, memory)
+        };
+        if search.group(&group.tests) == Outcome::Found {
+            return Verdict::Match;
+        }
+    }
+    let Target::Transaction(buffer) = group.target else {
+        return Verdict::NotYet(None);
+    };
+    let over = transaction.stage(inspection.flow.direction()) >= buffer.complete_at();
+    let absent = group
+        .tests
+        .iter()
+        .any(|test| matches!(test, Test::Absent { .. }));
+    if absent && !any && !open && over {
+        return Verdict::Match;
+    }
+    Verdict::NotYet(None)
+}
+
+/// Whether an instance is of the group's buffer, and of the direction that is looked at.
+pub(super) fn concerns(
+    rule: &Rule,
+    group: &Group,
+    instance: &Instance,
+    inspection: &Inspection<'_>,
+) -> bool {
+    group.target == Target::Transaction(instance.buffer)
+        && (rule.transactional || instance.direction == inspection.flow.direction())
+}
+
+fn transformed<'a>(group: &Group, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+    let mut bytes = Cow::Borrowed(bytes);
+    for transform in &group.transforms {
+        bytes = match bytes {
+            Cow::Borrowed(borrowed) => transform.apply(borrowed),
+            Cow::Owned(owned) => Cow::Owned(transform.apply(&owned).into_owned()),
+        };
+    }
+    bytes
+}
+
 /// Whether the content of this index ends in bytes that were not evaluated before.
 pub(super) fn arrived(rule: &Rule, content: usize, inspection: &Inspection<'_>) -> bool {
-    let Some(content) = rule.contents.get(content) else {
+    let tests = rule
+        .payload()
+        .map_or(&[][..], |group| group.tests.as_slice());
+    let Some(content) = tests.get(content).and_then(Test::content) else {
         return true;
-    };
-    let mut search = Search {
-        inspection,
-        fresh: 0,
-        work: usize::MAX,
-        exceeded: false,
-        never: false,
-        count: 0,
-        awaited: None,
     };
     let before = content.pattern.len().saturating_sub(1);
     let low = inspection.fresh.saturating_sub(before);
+    let mut memory = Memory::new();
+    memory.work = usize::MAX;
+    let mut search = Search::new(inspection.data, &mut memory);
     search.next(content, low, inspection.data.len()).is_some()
 }
 
@@ -86,29 +210,60 @@ fn addressed(rule: &Rule, inspection: &Inspection<'_>) -> bool {
         address: headers.destination,
         port: destination_port,
     };
-    between(rule, source, destination) || rule.bidirectional && between(rule, destination, source)
+    of_protocol(rule, inspection)
+        && (between(rule, source, destination)
+            || (rule.bidirectional || rule.transactional) && between(rule, destination, source))
+}
+
+fn of_protocol(rule: &Rule, inspection: &Inspection<'_>) -> bool {
+    let protocol = inspection.headers.protocol;
+    match rule.protocol {
+        Protocol::Icmp => matches!(protocol, 1 | 58),
+        Protocol::Ipv4 => inspection.headers.source.is_ipv4(),
+        Protocol::Ipv6 => inspection.headers.source.is_ipv6(),
+        other => other.transport().is_none_or(|wanted| wanted == protocol),
+    }
 }
 
 fn between(rule: &Rule, source: SocketId, destination: SocketId) -> bool {
     let ports = matches!(
         rule.protocol,
-        Protocol::Tcp | Protocol::TcpPacket | Protocol::TcpStream | Protocol::Udp | Protocol::Sctp
+        Protocol::Tcp
+            | Protocol::TcpPacket
+            | Protocol::TcpStream
+            | Protocol::Udp
+            | Protocol::Sctp
+            | Protocol::Application(_)
     );
-    rule.source.contains(source.address)
+    (!ports
+        || rule.source_port.contains(source.port)
+            && rule.destination_port.contains(destination.port))
+        && rule.source.contains(source.address)
         && rule.destination.contains(destination.address)
-        && (!ports
-            || rule.source_port.contains(source.port)
-                && rule.destination_port.contains(destination.port))
 }
 
 fn in_direction(rule: &Rule, inspection: &Inspection<'_>) -> bool {
+    let stream = inspection.unit == Unit::Stream;
     rule.flow
         .to_server
         .is_none_or(|wanted| wanted == inspection.flow.to_server)
+        && (inspection.transaction.is_some()
+            || rule.flow.stream.is_none_or(|wanted| wanted == stream))
         && rule
             .flow
-            .stream
-            .is_none_or(|wanted| wanted == (inspection.unit == Unit::Stream))
+            .fragmented
+            .is_none_or(|wanted| wanted == inspection.flow.fragmented)
+}
+
+/// Whether the flow speaks what the rule is about.
+fn speaks(rule: &Rule, inspection: &Inspection<'_>) -> bool {
+    match rule.application {
+        None => true,
+        Some(wanted) => inspection
+            .flow
+            .application
+            .is_some_and(|spoken| wanted.includes(spoken)),
+    }
 }
 
 fn established(rule: &Rule, inspection: &Inspection<'_>) -> bool {
@@ -117,179 +272,38 @@ fn established(rule: &Rule, inspection: &Inspection<'_>) -> bool {
         .is_none_or(|wanted| wanted == inspection.flow.established)
 }
 
-fn fields(rule: &Rule, inspection: &Inspection<'_>) -> bool {
-    let headers = inspection.headers;
-    let flags = rule.flags.is_none_or(|test| match headers.transport {
-        Transport::Tcp { flags, .. } => test.matches(flags.0),
-        _ => false,
-    });
-    let icmp = |wanted: Option<crate::rule::ItemRange>, field: fn(u8, u8) -> u8| {
-        wanted.is_none_or(|range| match headers.transport {
-            Transport::Icmp { kind, code, .. } => range.matches(field(kind, code).into()),
-            _ => false,
-        })
+/// Numbers and events of the transaction.
+fn transaction(rule: &Rule, inspection: &Inspection<'_>) -> bool {
+    if rule.numbers.is_empty() && rule.events.is_empty() {
+        return true;
+    }
+    let Some(transaction) = inspection.transaction else {
+        return false;
     };
-    flags
-        && rule
-            .dsize
-            .is_none_or(|range| range.matches(headers.payload_length))
-        && icmp(rule.itype, |kind, _| kind)
-        && icmp(rule.icode, |_, code| code)
+    numbers(rule, transaction, inspection)
+        && rule.events.iter().all(|event| {
+            transaction.events().iter().any(|(direction, raised)| {
+                *raised == event && *direction == inspection.flow.direction()
+            })
+        })
 }
 
-struct Search<'a> {
-    inspection: &'a Inspection<'a>,
-    /// Some content must end after this position; 0 when it does not matter where.
-    fresh: usize,
-    /// Bytes that may still be compared.
-    work: usize,
-    exceeded: bool,
-    /// A content decides against the rule for good.
-    never: bool,
-    /// Contents of the rule.
-    count: usize,
-    /// Index of a content that was nowhere to be found: no match without it.
-    awaited: Option<usize>,
+fn numbers(rule: &Rule, transaction: &Transaction, inspection: &Inspection<'_>) -> bool {
+    rule.numbers.iter().all(|(field, test)| {
+        transaction.numbers().iter().any(|(direction, of, value)| {
+            of == field
+                && (rule.transactional || *direction == inspection.flow.direction())
+                && test.matches(*value)
+        })
+    })
 }
 
-/// How the contents from one on were found.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    Found,
-    /// Not with the contents before them where they are.
-    Missing,
-    /// Not with the contents before them at any later position either.
-    Hopeless,
-}
-
-impl Search<'_> {
-    /// Looks for `contents`. `previous` is where the last one ended, `last` how far any has reached.
-    fn contents(&mut self, contents: &[Content], previous: Option<usize>, last: usize) -> Outcome {
-        let Some((content, rest)) = contents.split_first() else {
-            return if self.fresh == 0 || last > self.fresh {
-                Outcome::Found
-            } else {
-                Outcome::Missing
-            };
-        };
-        // From a later position on, what is not limited by `within` can only see less.
-        let narrowing = content.within.is_none();
-        let room = self.room(content, previous);
-        if content.negated {
-            let found = room.and_then(|(low, high)| self.next(content, low, high));
-            return match found {
-                None if self.exceeded => Outcome::Hopeless,
-                None => self.contents(rest, previous, last),
-                Some(_) if content.is_relative() => Outcome::Missing,
-                Some(_) => {
-                    self.never |= !content.endswith;
-                    Outcome::Hopeless
-                }
-            };
-        }
-        let mut anywhere = false;
-        if let Some((low, high)) = room {
-            let mut from = low;
-            // Not the first occurrence alone: a later one may be the one that the rest follows.
-            while let Some(start) = self.next(content, from, high) {
-                anywhere = true;
-                let end = start + content.pattern.len();
-                match self.contents(rest, Some(end), last.max(end)) {
-                    Outcome::Missing => from = start + 1,
-                    decided => return decided,
-                }
-            }
-        }
-        if !anywhere {
-            self.never |= !self.exceeded && self.in_view(content);
-            if narrowing && !content.endswith && !self.exceeded {
-                self.awaited = Some(self.count - contents.len());
-            }
-        }
-        if self.exceeded || narrowing && (!anywhere || self.fresh == 0) {
-            Outcome::Hopeless
-        } else {
-            Outcome::Missing
-        }
-    }
-
-    /// Whether all places in which the content may lie are in the data.
-    fn in_view(&self, content: &Content) -> bool {
-        let inspection = self.inspection;
-        let offset = u64::from(content.offset.unwrap_or(0));
-        let end = inspection
-            .data_start
-            .saturating_add(inspection.data.len() as u64);
-        !content.is_relative()
-            && !content.endswith
-            && offset >= inspection.data_start
-            && content
-                .depth
-                .is_some_and(|depth| offset + u64::from(depth) <= end)
-    }
-
-    /// First position and end (exclusive) between which the pattern must lie, in `data`.
-    fn room(&self, content: &Content, previous: Option<usize>) -> Option<(usize, usize)> {
-        let length = i64::try_from(self.inspection.data.len()).ok()?;
-        let (low, high) = if content.is_relative() {
-            let previous = i64::try_from(previous.unwrap_or(0)).ok()?;
-            let low = previous + i64::from(content.distance.unwrap_or(0));
-            (low, content.within.map(|within| low + i64::from(within)))
-        } else {
-            // Counted from the stream's start, of which the window may show a later part.
-            let shift = i64::try_from(self.inspection.data_start).ok()?;
-            let offset = i64::from(content.offset.unwrap_or(0));
-            (
-                offset - shift,
-                content.depth.map(|depth| offset + i64::from(depth) - shift),
-            )
-        };
-        let low = low.max(0);
-        let high = high.unwrap_or(length).min(length);
-        let pattern = i64::try_from(content.pattern.len()).ok()?;
-        let low = if content.endswith {
-            low.max(length - pattern)
-        } else {
-            low
-        };
-        (low + pattern <= high).then_some((usize::try_from(low).ok()?, usize::try_from(high).ok()?))
-    }
-
-    /// First occurrence that lies in `low..high`; `None` also when the work is used up.
-    fn next(&mut self, content: &Content, low: usize, high: usize) -> Option<usize> {
-        let room = self.inspection.data.get(low..high)?;
-        let pattern = content.pattern.as_slice();
-        let first = *pattern.first()?;
-        let begins =
-            |byte: u8| byte == first || content.nocase && byte.eq_ignore_ascii_case(&first);
-        let starts = room.len().checked_sub(pattern.len())? + 1;
-        let mut from = 0;
-        while let Some(skipped) = room
-            .get(from..starts)?
-            .iter()
-            .position(|byte| begins(*byte))
-        {
-            let at = from + skipped;
-            self.spend(skipped + COMPARISON)?;
-            let window = room.get(at..at + pattern.len())?;
-            let same = if content.nocase {
-                window.eq_ignore_ascii_case(pattern)
-            } else {
-                window == pattern
-            };
-            if same {
-                return Some(low + at);
-            }
-            from = at + 1;
-        }
-        self.spend(starts - from)?;
-        None
-    }
-
-    fn spend(&mut self, bytes: usize) -> Option<()> {
-        let left = self.work.checked_sub(bytes);
-        self.exceeded |= left.is_none();
-        self.work = left.unwrap_or(0);
-        left.map(|_| ())
+fn header_bytes<'a>(header: HeaderBuffer, inspection: &Inspection<'a>) -> Option<Cow<'a, [u8]>> {
+    match header {
+        HeaderBuffer::IpSource => Some(Cow::Owned(address_key(inspection.headers.source).to_vec())),
+        HeaderBuffer::IpDestination => Some(Cow::Owned(
+            address_key(inspection.headers.destination).to_vec(),
+        )),
+        _ => None,
     }
 }

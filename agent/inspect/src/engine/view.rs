@@ -1,6 +1,10 @@
 //! What the flow stage hands to the engine for one evaluation.
 
-use crate::decode::Headers;
+use crate::{
+    decode::Headers,
+    flow::Direction,
+    protocol::{AppProtocol, Transaction},
+};
 
 /// What [`Inspection::data`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -13,13 +17,39 @@ pub enum Unit {
 }
 
 /// What the flow stage knows of the flow (Suricata: `flow`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlowView {
     /// The data goes from client to server.
     pub to_server: bool,
     /// TCP: three-way handshake seen (or picked up mid-stream with both sides heard).
     /// Others: both sides were heard.
     pub established: bool,
+    /// The packet was put together from fragments.
+    pub fragmented: bool,
+    /// What the two ends speak, once it is known.
+    pub application: Option<AppProtocol>,
+    /// Nothing known was recognised, and nothing will be.
+    pub application_failed: bool,
+    /// Nanoseconds since the first packet.
+    pub age: u64,
+    /// Packets to the server, and to the client.
+    pub packets: [u64; 2],
+    /// Bytes on the wire to the server, and to the client.
+    pub bytes: [u64; 2],
+    /// Bytes of the client's stream, and of the server's.
+    pub stream: [u64; 2],
+}
+
+impl FlowView {
+    /// The direction of the data.
+    #[must_use]
+    pub const fn direction(self) -> Direction {
+        if self.to_server {
+            Direction::ToServer
+        } else {
+            Direction::ToClient
+        }
+    }
 }
 
 /// One evaluation.
@@ -38,4 +68,6 @@ pub struct Inspection<'a> {
     pub data_start: u64,
     /// `data[..fresh]` was evaluated before; a match must touch a byte at or after it.
     pub fresh: usize,
+    /// The transaction that is looked at, if one is.
+    pub transaction: Option<&'a Transaction>,
 }

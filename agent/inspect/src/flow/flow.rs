@@ -5,8 +5,9 @@ use super::{key::FlowKey, stream::Stream, table::Lifetime};
 use crate::{
     anomaly::Anomaly,
     decode::{Headers, TcpFlags, Transport},
-    engine::FlowMatches,
+    engine::{FlowMatches, FlowState},
     finding::{Endpoint, FlowSummary},
+    inspector::application::Application,
     packet::{Hook, Owner, SocketId, Timestamp},
 };
 
@@ -77,6 +78,10 @@ pub(crate) struct Flow {
     pub(crate) client: Side,
     pub(crate) server: Side,
     pub(crate) phase: Phase,
+    /// What rules have set.
+    pub(crate) state: FlowState,
+    /// Made by the first payload.
+    pub(crate) application: Option<Box<Application>>,
     /// More capture was asked for after a match.
     pub(crate) evidence_asked: bool,
     /// Anomalies that were raised: each once in a flow.
@@ -119,6 +124,8 @@ impl Flow {
             client,
             server,
             phase: Phase::default(),
+            state: FlowState::default(),
+            application: None,
             evidence_asked: false,
             raised: 0,
         }
@@ -182,7 +189,10 @@ impl Flow {
     /// Bytes of stream memory held.
     pub(crate) fn footprint(&self) -> usize {
         let held = |side: &Side| side.stream.as_ref().map_or(0, |stream| stream.footprint());
-        held(&self.client) + held(&self.server)
+        let application = self.application.as_ref();
+        held(&self.client)
+            + held(&self.server)
+            + application.map_or(0, |application| application.footprint())
     }
 
     /// Whether `anomaly` is the first of its kind in this flow.

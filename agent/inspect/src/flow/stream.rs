@@ -81,6 +81,11 @@ impl Stream {
         self.next
     }
 
+    /// Bytes that came in their place, with holes between.
+    pub(crate) fn length(&self) -> u64 {
+        u64::try_from(self.position).unwrap_or(0)
+    }
+
     /// Whether a part was not seen, so that `next_sequence` may be far behind the sender.
     pub(crate) const fn has_gaps(&self) -> bool {
         !self.gaps.is_empty()

@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{InspectorLimits, InspectorStats, transmission};
+use super::{InspectorLimits, InspectorStats, application::Application, transmission};
 use crate::{
     anomaly::Anomaly,
     decode::{Datagram, Headers, Transport},
-    engine::{Engine, FlowView, Inspection, Scratch, Unit},
-    finding::Context,
+    engine::{Engine, FlowView, Inspection, Rule, Scratch, Unit},
+    finding::{ApplicationRecord, Context},
     flow::{
         Direction, Flow, StreamLimits, StreamStats,
         stream::{Event, Segment, Stream},
-        tcp::{self, SegmentHeader},
+        tcp::{self, Phase, SegmentHeader},
     },
     packet::Timestamp,
+    protocol::{AppProtocol, Transaction, registry},
     signal::{Attempt, Contact, FlowDirective, Outcome, Signal, SignalSink},
 };
 
@@ -26,6 +27,8 @@ pub(super) struct Evaluation<'a, S> {
     pub(super) stats: &'a mut InspectorStats,
     pub(super) limits: &'a InspectorLimits,
     pub(super) timestamp: Timestamp,
+    /// The packet was put together from fragments.
+    pub(super) fragmented: bool,
     pub(super) sink: &'a mut S,
 }
 
@@ -40,7 +43,18 @@ impl<S: SignalSink> Evaluation<'_, S> {
         if let Some(contact) = transmission::contact(flow, direction, &datagram.headers.transport) {
             self.contact(flow, contact);
         }
+        if matches!(datagram.headers.transport, Transport::Udp { .. })
+            && !datagram.payload.is_empty()
+        {
+            let ports = ports(flow);
+            let limits = self.limits.protocols;
+            flow.application
+                .get_or_insert_with(|| Box::new(Application::new(registry::Transport::Udp, limits)))
+                .data(direction, datagram.payload, ports);
+        }
         self.packet(flow, direction, datagram);
+        let inspection = self.inspection(flow, direction, &datagram.headers, datagram.payload);
+        self.transactions(flow, &inspection);
     }
 
     /// A TCP segment.
@@ -60,7 +74,7 @@ impl<S: SignalSink> Evaluation<'_, S> {
         }
         self.packet(flow, direction, datagram);
         let headers = &datagram.headers;
-        if header.payload_length > 0 {
+        if header.payload_length > 0 && self.follows(flow) {
             let segment = Segment {
                 sequence: header.payload_sequence(),
                 data: datagram.payload,
@@ -84,6 +98,21 @@ impl<S: SignalSink> Evaluation<'_, S> {
             self.stream(flow, reverse, &headers, |stream, limits, stats, out| {
                 stream.acknowledged(acknowledged, limits, stats, out);
             });
+        }
+    }
+
+    /// Whether the flow's streams are looked at.
+    fn follows(&self, flow: &Flow) -> bool {
+        self.limits.midstream || flow.phase != Phase::MidStream
+    }
+
+    /// Tells the application layer that nothing more comes in one direction.
+    pub(super) fn end(&mut self, flow: &mut Flow, direction: Direction) {
+        if let Some(application) = &mut flow.application {
+            application.end(direction);
+            let headers = flow.headers(direction);
+            let inspection = self.inspection(flow, direction, &headers, &[]);
+            self.transactions(flow, &inspection);
         }
     }
 
@@ -128,24 +157,32 @@ impl<S: SignalSink> Evaluation<'_, S> {
         headers: &Headers,
         event: &Event<'_>,
     ) {
-        let view = FlowView {
-            to_server: direction == Direction::ToServer,
-            established: flow.established(),
-        };
-        let inspection = |data, data_start, fresh| Inspection {
-            headers,
-            flow: view,
-            unit: Unit::Stream,
-            data,
-            data_start,
-            fresh,
-        };
         match *event {
             Event::Window { data, start, fresh } => {
-                self.inspect(flow, direction, &inspection(data, start, fresh));
+                let new = data.get(fresh..).unwrap_or_default();
+                let ports = ports(flow);
+                let limits = self.limits.protocols;
+                flow.application
+                    .get_or_insert_with(|| {
+                        Box::new(Application::new(registry::Transport::Tcp, limits))
+                    })
+                    .stream(direction, start + fresh as u64, new, ports);
+                let inspection = Inspection {
+                    unit: Unit::Stream,
+                    data_start: start,
+                    fresh,
+                    ..self.inspection(flow, direction, headers, data)
+                };
+                self.inspect(flow, direction, &inspection);
+                self.transactions(flow, &inspection);
             }
             Event::Aside { data, start } => {
-                self.inspect(flow, direction, &inspection(data, start, 0));
+                let inspection = Inspection {
+                    unit: Unit::Stream,
+                    data_start: start,
+                    ..self.inspection(flow, direction, headers, data)
+                };
+                self.inspect(flow, direction, &inspection);
             }
             Event::Anomaly(anomaly) => self.anomaly(flow, direction, anomaly, &[]),
         }
@@ -153,23 +190,91 @@ impl<S: SignalSink> Evaluation<'_, S> {
 
     /// The rules that look at single packets.
     fn packet(&mut self, flow: &mut Flow, direction: Direction, datagram: &Datagram<'_>) {
-        let inspection = Inspection {
-            headers: &datagram.headers,
-            flow: FlowView {
-                to_server: direction == Direction::ToServer,
-                established: flow.established(),
-            },
-            unit: Unit::Packet,
-            data: datagram.payload,
-            data_start: 0,
-            fresh: 0,
-        };
+        let inspection = self.inspection(flow, direction, &datagram.headers, datagram.payload);
         self.inspect(flow, direction, &inspection);
     }
 
-    fn inspect(&mut self, flow: &mut Flow, direction: Direction, inspection: &Inspection<'_>) {
+    /// The evaluation of these bytes as a packet of the flow.
+    fn inspection<'a>(
+        &self,
+        flow: &Flow,
+        direction: Direction,
+        headers: &'a Headers,
+        data: &'a [u8],
+    ) -> Inspection<'a> {
+        let application = flow.application.as_ref();
+        let stream = |direction| {
+            let stream = flow.sender(direction).stream.as_ref();
+            stream.map_or(0, |stream| stream.length())
+        };
+        Inspection {
+            headers,
+            flow: FlowView {
+                to_server: direction == Direction::ToServer,
+                established: flow.established(),
+                fragmented: self.fragmented,
+                application: application.and_then(|application| application.protocol()),
+                application_failed: application.is_some_and(|application| application.failed()),
+                age: self.timestamp.since(flow.start),
+                packets: [flow.client.packets, flow.server.packets],
+                bytes: [flow.client.bytes, flow.server.bytes],
+                stream: [stream(Direction::ToServer), stream(Direction::ToClient)],
+            },
+            unit: Unit::Packet,
+            data,
+            data_start: 0,
+            fresh: 0,
+            transaction: None,
+        }
+    }
+
+    /// The rules that look at transactions, in the direction of `inspection` and then in the other:
+    /// a message of one side can be what ends a transaction of the other.
+    fn transactions(&mut self, flow: &mut Flow, inspection: &Inspection<'_>) {
+        let Some(mut application) = flow.application.take() else {
+            return;
+        };
+        let protocol = application.protocol();
+        for direction in [
+            inspection.flow.direction(),
+            inspection.flow.direction().reverse(),
+        ] {
+            let headers;
+            let seen = if direction == inspection.flow.direction() {
+                *inspection
+            } else {
+                headers = reversed(inspection.headers);
+                Inspection {
+                    headers: &headers,
+                    flow: FlowView {
+                        to_server: !inspection.flow.to_server,
+                        ..inspection.flow
+                    },
+                    data: &[],
+                    ..*inspection
+                }
+            };
+            for transaction in application.transactions.iter_mut() {
+                if transaction.take_dirty(direction) {
+                    self.transaction(flow, protocol, &seen, transaction);
+                }
+            }
+        }
+        application.transactions.retire();
+        flow.application = Some(application);
+    }
+
+    fn transaction(
+        &mut self,
+        flow: &mut Flow,
+        protocol: Option<AppProtocol>,
+        inspection: &Inspection<'_>,
+        transaction: &mut Transaction,
+    ) {
         self.stats.inspections += 1;
+        let direction = inspection.flow.direction();
         let mut matches = core::mem::take(&mut flow.sides_mut(direction).0.matches);
+        let mut state = core::mem::take(&mut flow.state);
         let mut matched = 0;
         let Self {
             engine,
@@ -179,7 +284,50 @@ impl<S: SignalSink> Evaluation<'_, S> {
             ..
         } = self;
         let timestamp = self.timestamp;
-        engine.inspect(inspection, &mut matches, scratch, &mut |rule| {
+        let mut found = |rule: &Arc<Rule>, transaction: &Transaction| {
+            matched += 1;
+            let excerpt = excerpt(inspection, limits.excerpt);
+            let icmp = icmp(inspection.headers);
+            let record = protocol.map(|protocol| ApplicationRecord::new(protocol, transaction));
+            sink.signal(Signal::Match {
+                rule: Arc::clone(rule),
+                context: Context {
+                    application: record.map(Arc::new),
+                    ..context(flow, direction, timestamp, icmp, excerpt)
+                },
+            });
+        };
+        engine.inspect_transaction(
+            inspection,
+            transaction,
+            &mut state,
+            timestamp,
+            &mut matches,
+            scratch,
+            &mut found,
+        );
+        flow.state = state;
+        flow.sides_mut(direction).0.matches = matches;
+        if matched > 0 {
+            self.stats.matches += matched;
+            self.ask_for_evidence(flow);
+        }
+    }
+
+    fn inspect(&mut self, flow: &mut Flow, direction: Direction, inspection: &Inspection<'_>) {
+        self.stats.inspections += 1;
+        let mut matches = core::mem::take(&mut flow.sides_mut(direction).0.matches);
+        let mut state = core::mem::take(&mut flow.state);
+        let mut matched = 0;
+        let Self {
+            engine,
+            scratch,
+            sink,
+            limits,
+            ..
+        } = self;
+        let timestamp = self.timestamp;
+        let mut found = |rule: &Arc<Rule>| {
             matched += 1;
             let excerpt = excerpt(inspection, limits.excerpt);
             let icmp = icmp(inspection.headers);
@@ -187,7 +335,16 @@ impl<S: SignalSink> Evaluation<'_, S> {
                 rule: Arc::clone(rule),
                 context: context(flow, direction, timestamp, icmp, excerpt),
             });
-        });
+        };
+        engine.inspect(
+            inspection,
+            &mut state,
+            timestamp,
+            &mut matches,
+            scratch,
+            &mut found,
+        );
+        flow.state = state;
         flow.sides_mut(direction).0.matches = matches;
         if matched > 0 {
             self.stats.matches += matched;
@@ -240,6 +397,46 @@ impl<S: SignalSink> Evaluation<'_, S> {
     }
 }
 
+/// Ports of the client and of the server.
+const fn ports(flow: &Flow) -> [u16; 2] {
+    [flow.client.socket.port, flow.server.socket.port]
+}
+
+/// The headers of a packet in the other direction.
+const fn reversed(headers: &Headers) -> Headers {
+    let transport = match headers.transport {
+        Transport::Tcp {
+            source_port,
+            destination_port,
+            sequence,
+            acknowledgement,
+            flags,
+            window,
+        } => Transport::Tcp {
+            source_port: destination_port,
+            destination_port: source_port,
+            sequence: acknowledgement,
+            acknowledgement: sequence,
+            flags,
+            window,
+        },
+        Transport::Udp {
+            source_port,
+            destination_port,
+        } => Transport::Udp {
+            source_port: destination_port,
+            destination_port: source_port,
+        },
+        other => other,
+    };
+    Headers {
+        source: headers.destination,
+        destination: headers.source,
+        transport,
+        ..*headers
+    }
+}
+
 /// The part of what was evaluated that a finding shows: a little before the new bytes, and them.
 fn excerpt(inspection: &Inspection<'_>, most: usize) -> Bytes {
     let from = inspection.fresh.saturating_sub(most / 2);
@@ -272,6 +469,7 @@ fn context(
         destination: flow.sender(direction.reverse()).endpoint(),
         to_server: direction == Direction::ToServer,
         flow: flow.summary(),
+        application: None,
         payload,
     }
 }

@@ -50,6 +50,14 @@ pub struct InspectorLimits {
     pub streams: StreamLimits,
     /// IP defragmentation.
     pub fragments: FragmentLimits,
+    /// Application protocols.
+    pub protocols: crate::protocol::Limits,
+    /// Follow TCP connections whose handshake was not seen (Suricata: `stream.midstream`).
+    pub midstream: bool,
+    /// Take a connection of which only one side is seen as established (Suricata: `stream.async-oneside`).
+    pub async_oneside: bool,
+    /// Leave the payload of packets with a wrong checksum alone (Suricata: `checksum-validation`).
+    pub checksums: bool,
     /// Bytes of payload that a [`crate::Context`] carries at most.
     pub excerpt: usize,
     /// Bytes of each direction that are asked for as evidence when a rule has matched in a flow;
@@ -65,6 +73,10 @@ impl Default for InspectorLimits {
             timeouts: Timeouts::default(),
             streams: StreamLimits::default(),
             fragments: FragmentLimits::default(),
+            protocols: crate::protocol::Limits::default(),
+            midstream: true,
+            async_oneside: false,
+            checksums: false,
             excerpt: 512,
             evidence: (128 + 64) << 10,
         }

@@ -215,6 +215,94 @@ impl Buffer {
         )
     }
 
+    /// Whether a transaction can have several, so that naming it twice in a rule is about two of them.
+    #[must_use]
+    pub const fn has_instances(self) -> bool {
+        matches!(
+            self,
+            Self::HttpRequestHeader
+                | Self::HttpResponseHeader
+                | Self::FileData
+                | Self::FileName
+                | Self::DnsQuery
+                | Self::DnsQueriesRrname
+                | Self::DnsAnswersRrname
+                | Self::DnsAuthoritiesRrname
+                | Self::DnsAdditionalsRrname
+                | Self::DnsResponse
+                | Self::TlsCerts
+                | Self::TlsAlpn
+                | Self::TlsSubjectAltName
+                | Self::FtpReply
+                | Self::SmtpRcptTo
+                | Self::EmailUrl
+                | Self::EmailReceived
+                | Self::SipFrom
+                | Self::SipTo
+                | Self::SipVia
+        )
+    }
+
+    /// The one direction in which it is seen, if there is only one: whether to the server.
+    #[must_use]
+    pub const fn only_to_server(self) -> Option<bool> {
+        match self {
+            Self::HttpMethod
+            | Self::HttpUri
+            | Self::HttpRawUri
+            | Self::HttpHost
+            | Self::HttpRawHost
+            | Self::HttpRequestHeader
+            | Self::HttpUserAgent
+            | Self::HttpReferer
+            | Self::HttpAccept
+            | Self::HttpAcceptEncoding
+            | Self::HttpAcceptLanguage
+            | Self::HttpRequestLine
+            | Self::HttpRequestBody
+            | Self::DnsQuery
+            | Self::TlsSni
+            | Self::Ja3Hash
+            | Self::Ja3String
+            | Self::Ja4Hash
+            | Self::SshHassh
+            | Self::SshHasshString
+            | Self::FtpCommand
+            | Self::FtpCommandData
+            | Self::SmtpHelo
+            | Self::SmtpMailFrom
+            | Self::SmtpRcptTo
+            | Self::SipMethod
+            | Self::SipUri
+            | Self::SipRequestLine => Some(true),
+            Self::HttpStatCode
+            | Self::HttpStatMsg
+            | Self::HttpResponseLine
+            | Self::HttpResponseHeader
+            | Self::HttpResponseBody
+            | Self::HttpServer
+            | Self::HttpLocation
+            | Self::TlsCerts
+            | Self::TlsCertSubject
+            | Self::TlsCertIssuer
+            | Self::TlsCertSerial
+            | Self::TlsCertFingerprint
+            | Self::TlsSubjectAltName
+            | Self::Ja3sHash
+            | Self::Ja3sString
+            | Self::SshHasshServer
+            | Self::SshHasshServerString
+            | Self::FtpReply
+            | Self::FtpCompletionCode
+            | Self::DnsResponse
+            | Self::DnsAnswersRrname
+            | Self::SipStatCode
+            | Self::SipStatMsg
+            | Self::SipResponseLine => Some(false),
+            _ => None,
+        }
+    }
+
     /// Position in [`Buffer::ALL`].
     #[must_use]
     pub const fn index(self) -> usize {

@@ -4,6 +4,7 @@
 //! [`Transactions`], in one form for all protocols. Nothing here knows rules.
 
 mod buffer;
+pub(crate) mod registry;
 mod transaction;
 
 pub(crate) use buffer::named;
@@ -49,6 +50,20 @@ named! {
         Pgsql: "pgsql",
         BittorrentDht: "bittorrent-dht",
         Mdns: "mdns",
+    }
+}
+
+impl AppProtocol {
+    /// Whether a rule about this protocol is also about `spoken`.
+    #[must_use]
+    pub fn includes(self, spoken: Self) -> bool {
+        self == spoken
+            || matches!(
+                (self, spoken),
+                (Self::Http, Self::Http2)
+                    | (Self::Dns, Self::Doh2 | Self::Mdns)
+                    | (Self::Http2, Self::Doh2)
+            )
     }
 }
 

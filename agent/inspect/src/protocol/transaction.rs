@@ -27,6 +27,10 @@ pub struct Instance {
     pub direction: Direction,
     /// Where its bytes are: in the arena, or in a body of its own when it grows.
     place: Place,
+    /// Bytes that were searched for patterns.
+    scanned: usize,
+    /// It was searched when it was whole.
+    finished: bool,
 }
 
 #[derive(Debug)]
@@ -56,6 +60,8 @@ pub struct Transaction {
     stages: [Stage; 2],
     /// Pushed since the direction was last evaluated.
     dirty: [bool; 2],
+    /// What the matching stage remembers; parsers leave it alone.
+    pub(crate) matching: crate::engine::TransactionState,
     bodies_max: usize,
     arena_max: usize,
     truncated: u64,
@@ -81,6 +87,7 @@ impl Transaction {
             events: Vec::new(),
             stages: [Stage::Begun; 2],
             dirty: [false; 2],
+            matching: Default::default(),
             bodies_max: limits.body,
             arena_max: limits.head,
             truncated: 0,
@@ -103,6 +110,8 @@ impl Transaction {
             buffer,
             direction,
             place: Place::Arena(start..self.arena.len()),
+            scanned: 0,
+            finished: false,
         });
     }
 
@@ -119,6 +128,8 @@ impl Transaction {
                 buffer,
                 direction,
                 place: Place::Body(Body::default()),
+                scanned: 0,
+                finished: false,
             });
         }
         let Some(body) = self.open(direction, buffer) else {
@@ -295,6 +306,18 @@ impl Transaction {
             .is_some_and(core::mem::take)
     }
 
+    /// Says that the piece at this position was searched, as far as it has come.
+    pub(crate) fn mark_scanned(&mut self, at: usize) {
+        let length = self
+            .instances
+            .get(at)
+            .map_or(0, |instance| self.bytes(instance).len());
+        if let Some(instance) = self.instances.get_mut(at) {
+            instance.scanned = length;
+            instance.finished = instance.is_closed();
+        }
+    }
+
     fn touch(&mut self, direction: Direction) {
         if let Some(dirty) = self.dirty.get_mut(side(direction)) {
             *dirty = true;
@@ -310,6 +333,16 @@ impl Instance {
             Place::Arena(_) => true,
             Place::Body(body) => body.closed,
         }
+    }
+
+    /// Bytes that were searched for patterns.
+    pub(crate) const fn scanned(&self) -> usize {
+        self.scanned
+    }
+
+    /// Whether all of it was searched, and no more comes.
+    pub(crate) const fn is_scanned(&self) -> bool {
+        self.finished
     }
 
     /// Bytes that came, kept or not; `None` for a piece that does not grow.

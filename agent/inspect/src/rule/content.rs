@@ -1,6 +1,6 @@
 //! `content`: a pattern and where it has to be.
 
-use super::{diagnostic::Fault, source::Span};
+use super::{diagnostic::Fault, source::Span, test::Value};
 
 /// Longest pattern, in bytes.
 const MAX_PATTERN: usize = 8_192;
@@ -16,17 +16,21 @@ pub struct Content {
     /// ASCII case does not matter.
     pub nocase: bool,
     /// First position from the start of the data.
-    pub offset: Option<u32>,
+    pub offset: Option<Value>,
     /// Bytes from `offset` on in which the whole pattern lies.
-    pub depth: Option<u32>,
+    pub depth: Option<Value>,
     /// First position relative to the end of the previous match.
-    pub distance: Option<i32>,
+    pub distance: Option<Value>,
     /// Bytes from there on in which the whole pattern lies.
-    pub within: Option<u32>,
+    pub within: Option<Value>,
     /// The pattern ends the data: the packet, or what has arrived of the stream.
     pub endswith: bool,
+    /// `startswith`, or its equal in offset and depth.
+    pub startswith: bool,
     /// The author wants this one to be searched first.
     pub fast_pattern: bool,
+    /// The part of it that is searched first: offset and length.
+    pub chop: Option<(u16, u16)>,
 }
 
 impl Content {

@@ -10,18 +10,28 @@ use super::{
     group::{Grammar, Group},
     source::Span,
 };
-use crate::signature::Action;
+use crate::{protocol::AppProtocol, signature::Action};
 
 /// A set of addresses.
 pub type AddressGroup = Group<IpAddr>;
 /// A set of ports.
 pub type PortGroup = Group<u16>;
 
-/// Transport that a rule looks at.
+/// What a rule looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// Any IP packet.
     Ip,
+    /// IPv4 packets.
+    Ipv4,
+    /// IPv6 packets.
+    Ipv6,
+    /// Any packet, also one that could not be decoded (`pkthdr`).
+    Packet,
+    /// Any frame (`ether`).
+    Ether,
+    /// ARP.
+    Arp,
     /// TCP; content on the stream, unless a packet keyword asks for the packet.
     Tcp,
     /// TCP, always the packet (`tcp-pkt`).
@@ -32,8 +42,51 @@ pub enum Protocol {
     Udp,
     /// ICMP and ICMPv6.
     Icmp,
+    /// ICMPv6 alone.
+    Icmpv6,
+    /// IGMP.
+    Igmp,
     /// SCTP.
     Sctp,
+    /// An application protocol, over whatever carries it.
+    Application(AppProtocol),
+}
+
+impl Protocol {
+    /// The IP protocol number, if there is just one.
+    #[must_use]
+    pub const fn transport(self) -> Option<u8> {
+        match self {
+            Self::Tcp | Self::TcpPacket | Self::TcpStream => Some(6),
+            Self::Udp => Some(17),
+            Self::Icmpv6 => Some(58),
+            Self::Igmp => Some(2),
+            Self::Sctp => Some(132),
+            _ => None,
+        }
+    }
+
+    /// The name that rules use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ip => "ip",
+            Self::Ipv4 => "ipv4",
+            Self::Ipv6 => "ipv6",
+            Self::Packet => "pkthdr",
+            Self::Ether => "ether",
+            Self::Arp => "arp",
+            Self::Tcp => "tcp",
+            Self::TcpPacket => "tcp-pkt",
+            Self::TcpStream => "tcp-stream",
+            Self::Udp => "udp",
+            Self::Icmp => "icmp",
+            Self::Icmpv6 => "icmpv6",
+            Self::Igmp => "igmp",
+            Self::Sctp => "sctp",
+            Self::Application(protocol) => protocol.name(),
+        }
+    }
 }
 
 /// A parsed header.
@@ -46,6 +99,10 @@ pub(super) struct Header {
     pub(super) destination: AddressGroup,
     pub(super) destination_port: PortGroup,
     pub(super) bidirectional: bool,
+    /// `=>`: both directions of one transaction.
+    pub(super) transactional: bool,
+    /// `$EXTERNAL_NET` stands on one side.
+    pub(super) external: bool,
 }
 
 /// Parses `action protocol source port direction destination port`. All faults are reported.
@@ -90,6 +147,10 @@ pub(super) fn parse(
         destination: Group::default(),
         destination_port: Group::default(),
         bidirectional: direction.text == "<>",
+        transactional: direction.text == "=>",
+        external: [source, destination]
+            .iter()
+            .any(|side| side.text.contains("$EXTERNAL_NET")),
     };
     check(parse_action(*action).map(|action| header.action = action));
     check(parse_protocol(*protocol).map(|protocol| header.protocol = protocol));
@@ -108,12 +169,12 @@ pub(super) fn parse(
             .parse(*source_port)
             .map(|group| header.source_port = group),
     );
-    if direction.text != "->" && direction.text != "<>" {
+    if !matches!(direction.text, "->" | "<>" | "=>") {
         check(Err(Fault::new(
             direction.at,
             format!("unknown direction `{}`", direction.text),
         )
-        .hint("-> or <>")));
+        .hint("->, <> or =>")));
     }
     check(
         addresses
@@ -158,7 +219,9 @@ fn fields(span: Span<'_>) -> Vec<Span<'_>> {
 fn parse_action(span: Span<'_>) -> Result<Action, Fault> {
     match span.text {
         // Hydrophone observes: what asks for a verdict alerts.
-        "alert" | "drop" | "reject" | "rejectsrc" | "rejectdst" | "rejectboth" => Ok(Action::Alert),
+        "alert" | "config" | "drop" | "reject" | "rejectsrc" | "rejectdst" | "rejectboth" => {
+            Ok(Action::Alert)
+        }
         "pass" => Ok(Action::Pass),
         other => Err(Fault::new(span.at, format!("unknown action `{other}`"))
             .hint("alert, pass, drop or reject")),
@@ -168,16 +231,29 @@ fn parse_action(span: Span<'_>) -> Result<Action, Fault> {
 fn parse_protocol(span: Span<'_>) -> Result<Protocol, Fault> {
     match span.text {
         "ip" => Ok(Protocol::Ip),
+        "ipv4" | "ip4" => Ok(Protocol::Ipv4),
+        "ipv6" | "ip6" => Ok(Protocol::Ipv6),
+        "pkthdr" => Ok(Protocol::Packet),
+        "ether" => Ok(Protocol::Ether),
+        "arp" => Ok(Protocol::Arp),
         "tcp" => Ok(Protocol::Tcp),
         "tcp-pkt" => Ok(Protocol::TcpPacket),
         "tcp-stream" => Ok(Protocol::TcpStream),
         "udp" => Ok(Protocol::Udp),
-        "icmp" => Ok(Protocol::Icmp),
+        "icmp" | "icmpv4" => Ok(Protocol::Icmp),
+        "icmpv6" => Ok(Protocol::Icmpv6),
+        "igmp" => Ok(Protocol::Igmp),
         "sctp" => Ok(Protocol::Sctp),
-        other => Err(
-            Fault::new(span.at, format!("protocol `{other}` is not supported"))
-                .hint("ip, tcp, tcp-pkt, tcp-stream, udp, icmp or sctp"),
-        ),
+        // A hook of the protocol's state may stand behind a colon: here a rule is tried as soon as it can match.
+        name => {
+            let protocol = name.split(':').next().unwrap_or_default();
+            AppProtocol::of_name(protocol)
+                .map(Protocol::Application)
+                .ok_or_else(|| {
+                    Fault::new(span.at, format!("protocol `{name}` is not supported"))
+                        .hint("ip, tcp, udp, icmp, sctp, http, dns, tls, ssh, smtp, ftp, smb, …")
+                })
+        }
     }
 }
 

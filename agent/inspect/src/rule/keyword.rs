@@ -1,15 +1,59 @@
-//! Options: from `keyword:value;` to a typed rule, by one table.
+//! Options: from `keyword:value;` to a typed rule.
+//!
+//! A keyword is looked up in one table, then among the buffers, numbers and transforms, whose names
+//! their own modules know.
 
 use super::{
-    content::{self, Content},
+    IntegerTest,
+    content::Content,
+    dataset::{Datasets, Loader},
     diagnostic::Fault,
     header::Protocol,
-    options::{self, FlagsTest, FlowOption, ItemRange, Threshold},
+    header_buffer::HeaderBuffer,
+    identity::{IdentityBuffer, IdentityFlag},
+    integer,
+    options::{FlowOption, Threshold},
+    packet::{self, PacketTest},
     source::Span,
+    state::{StateChange, StateTest},
+    table,
+    test::{Group, Target, Test, Value},
+    transform,
 };
+use crate::protocol::{Buffer, Field};
 
-/// Most contents of one rule.
-const MAX_CONTENTS: usize = 64;
+/// Most tests of one rule.
+const MAX_TESTS: usize = 256;
+/// Most variables of one rule.
+const MAX_VARIABLES: usize = 64;
+
+/// Names that `byte_extract` and `byte_math` give.
+#[derive(Debug, Default)]
+pub(super) struct Variables {
+    names: Vec<String>,
+}
+
+impl Variables {
+    pub(super) fn index(&self, name: &str) -> Option<u8> {
+        let at = self.names.iter().position(|known| known == name)?;
+        u8::try_from(at).ok()
+    }
+
+    pub(super) fn define(&mut self, name: Span<'_>) -> Result<u8, Fault> {
+        if let Some(index) = self.index(name.text) {
+            return Ok(index);
+        }
+        if name.text.is_empty() || self.names.len() >= MAX_VARIABLES {
+            return Err(Fault::new(
+                name.at,
+                format!("a variable needs a name, and a rule has {MAX_VARIABLES} at most"),
+            ));
+        }
+        self.names.push(name.text.to_owned());
+        self.index(name.text)
+            .ok_or_else(|| Fault::new(name.at, "too many variables"))
+    }
+}
 
 /// What the options of one rule add up to.
 #[derive(Debug, Default)]
@@ -22,15 +66,26 @@ pub(super) struct Options {
     pub(super) classtype: Option<(String, usize)>,
     pub(super) references: Vec<(String, String)>,
     pub(super) metadata: Vec<(String, String)>,
-    pub(super) contents: Vec<Content>,
+    pub(super) groups: Vec<Group>,
+    pub(super) packet: Vec<PacketTest>,
+    pub(super) numbers: Vec<(Field, IntegerTest)>,
+    pub(super) events: Vec<String>,
+    pub(super) states: Vec<StateTest>,
+    pub(super) changes: Vec<StateChange>,
+    pub(super) identity: Vec<(IdentityFlag, bool)>,
     pub(super) flow: Option<FlowOption>,
-    pub(super) flags: Option<FlagsTest>,
-    pub(super) dsize: Option<ItemRange>,
-    pub(super) itype: Option<ItemRange>,
-    pub(super) icode: Option<ItemRange>,
     pub(super) threshold: Option<Threshold>,
+    pub(super) noalert: bool,
+    /// `requires` that this engine does not meet: the rule is for another one.
+    pub(super) not_for_us: Option<String>,
+    pub(super) variables: Variables,
+    /// The group that a sticky buffer has made current.
+    pub(super) current: Option<usize>,
+    /// Where the last test went.
+    last: Option<usize>,
+    tests: usize,
     /// Where each option stands.
-    places: Vec<(&'static str, usize)>,
+    places: Vec<(String, usize)>,
 }
 
 impl Options {
@@ -41,191 +96,247 @@ impl Options {
             .find(|(name, _)| *name == keyword)
             .map_or(rule.at, |(_, at)| *at)
     }
+
+    /// The group of `target` without transforms; a new one when there is none.
+    pub(super) fn group(&mut self, target: Target) -> usize {
+        let known = self
+            .groups
+            .iter()
+            .position(|group| group.target == target && group.transforms.is_empty());
+        known.unwrap_or_else(|| self.new_group(target))
+    }
+
+    fn new_group(&mut self, target: Target) -> usize {
+        self.groups.push(Group {
+            target,
+            transforms: Vec::new(),
+            tests: Vec::new(),
+        });
+        self.groups.len() - 1
+    }
+
+    /// Makes `target` the buffer of what follows.
+    pub(super) fn stick(&mut self, target: Target) {
+        let several = match target {
+            Target::Transaction(buffer) => buffer.has_instances(),
+            _ => false,
+        };
+        // A group with transforms is a buffer of its own.
+        let at = if several || target == Target::Base64 {
+            self.new_group(target)
+        } else {
+            self.group(target)
+        };
+        self.current = Some(at);
+        self.last = Some(at);
+    }
+
+    pub(super) fn add(&mut self, at: usize, test: Test, span: Span<'_>) -> Result<(), Fault> {
+        self.tests += 1;
+        if self.tests > MAX_TESTS {
+            return Err(Fault::new(
+                span.at,
+                format!("more than {MAX_TESTS} tests in one rule"),
+            ));
+        }
+        if let Some(group) = self.groups.get_mut(at) {
+            group.tests.push(test);
+        }
+        self.last = Some(at);
+        Ok(())
+    }
+
+    /// Adds a test to the current buffer. One that is relative goes where the test before it is.
+    pub(super) fn test(&mut self, test: Test, relative: bool, span: Span<'_>) -> Result<(), Fault> {
+        let at = match (self.current, self.last) {
+            (Some(current), _) => current,
+            (None, Some(last)) if relative => last,
+            _ => self.group(Target::Payload),
+        };
+        self.add(at, test, span)
+    }
+
+    /// The content that a modifier changes: the last test of the last group.
+    pub(super) fn content(&mut self, at: Span<'_>) -> Result<&mut Content, Fault> {
+        let group = self.last.and_then(|at| self.groups.get_mut(at));
+        let last = group.and_then(|group| {
+            group.tests.iter_mut().rev().find_map(|test| match test {
+                Test::Content(content) => Some(content),
+                _ => None,
+            })
+        });
+        last.ok_or_else(|| Fault::new(at.at, "there is no content before it"))
+    }
+
+    /// Moves the last content to `target` (the older spelling of buffers).
+    pub(super) fn modify(&mut self, target: Target, at: Span<'_>) -> Result<(), Fault> {
+        let payload = self.last.and_then(|last| self.groups.get_mut(last));
+        let Some(group) = payload.filter(|group| group.target == Target::Payload) else {
+            return Err(Fault::new(
+                at.at,
+                "needs a content before it that is in no buffer yet",
+            ));
+        };
+        let content = group
+            .tests
+            .iter()
+            .rposition(|test| matches!(test, Test::Content(_)))
+            .ok_or_else(|| Fault::new(at.at, "there is no content before it"))?;
+        let test = group.tests.remove(content);
+        let to = self.group(target);
+        if let Some(group) = self.groups.get_mut(to) {
+            group.tests.push(test);
+        }
+        self.last = Some(to);
+        Ok(())
+    }
 }
 
-type Apply = fn(&mut Options, Span<'_>) -> Result<(), Fault>;
-
-/// Every keyword that is understood.
-const KEYWORDS: [(&str, Apply); 26] = [
-    ("msg", |o, v| set(&mut o.msg, quoted(v)?, v)),
-    ("sid", |o, v| set(&mut o.sid, number(v)?, v)),
-    ("rev", |o, v| set(&mut o.rev, number(v)?, v)),
-    ("gid", |o, v| set(&mut o.gid, number(v)?, v)),
-    ("priority", |o, v| match number(v)? {
-        0 => Err(Fault::new(v.at, "a priority is 1 (worst) to 255")),
-        priority => set(&mut o.priority, priority, v),
-    }),
-    ("classtype", |o, v| {
-        set(&mut o.classtype, (v.text.to_owned(), v.at), v)
-    }),
-    ("reference", |o, v| {
-        let (kind, target) = v
-            .split_once(',')
-            .ok_or_else(|| Fault::new(v.at, "a reference is TYPE,VALUE"))?;
-        o.references
-            .push((kind.trim().text.to_owned(), target.trim().text.to_owned()));
-        Ok(())
-    }),
-    ("metadata", |o, v| {
-        for pair in v
-            .split(',')
-            .map(Span::trim)
-            .filter(|pair| !pair.text.is_empty())
-        {
-            let (key, value) = pair
-                .text
-                .split_once(char::is_whitespace)
-                .unwrap_or((pair.text, ""));
-            o.metadata.push((key.to_owned(), value.trim().to_owned()));
-        }
-        Ok(())
-    }),
-    ("content", |o, v| {
-        if o.contents.len() >= MAX_CONTENTS {
-            return Err(Fault::new(
-                v.at,
-                format!("more than {MAX_CONTENTS} contents"),
-            ));
-        }
-        o.contents.push(content::parse(v)?);
-        Ok(())
-    }),
-    ("nocase", |o, v| {
-        alone(v)?;
-        let content = last(o, v)?;
-        content.nocase = true;
-        content.pattern.make_ascii_lowercase();
-        Ok(())
-    }),
-    ("offset", |o, v| {
-        let offset = number(v)?;
-        set(&mut last(o, v)?.offset, offset, v)
-    }),
-    ("depth", |o, v| {
-        let depth = number(v)?;
-        let content = last(o, v)?;
-        long_enough(content, depth, v)?;
-        set(&mut content.depth, depth, v)
-    }),
-    ("distance", |o, v| {
-        let distance = number(v)?;
-        set(&mut relative(o, v)?.distance, distance, v)
-    }),
-    ("within", |o, v| {
-        let within = number(v)?;
-        let content = relative(o, v)?;
-        long_enough(content, within, v)?;
-        set(&mut content.within, within, v)
-    }),
-    ("startswith", |o, v| {
-        alone(v)?;
-        let content = last(o, v)?;
-        let length = u32::try_from(content.pattern.len()).unwrap_or(u32::MAX);
-        set(&mut content.offset, 0, v)?;
-        set(&mut content.depth, length, v)
-    }),
-    ("endswith", |o, v| {
-        alone(v)?;
-        last(o, v)?.endswith = true;
-        Ok(())
-    }),
-    ("fast_pattern", |o, v| {
-        if !v.text.is_empty() && v.text != "only" {
-            return Err(Fault::new(
-                v.at,
-                "only `fast_pattern` and `fast_pattern:only` are supported",
-            ));
-        }
-        if o.contents.iter().any(|content| content.fast_pattern) {
-            return Err(Fault::new(v.at, "a rule has one fast_pattern"));
-        }
-        let content = last(o, v)?;
-        if content.negated {
-            return Err(Fault::new(
-                v.at,
-                "a negated content cannot be the fast_pattern",
-            ));
-        }
-        content.fast_pattern = true;
-        Ok(())
-    }),
-    ("flow", |o, v| set(&mut o.flow, options::flow(v)?, v)),
-    ("flags", |o, v| set(&mut o.flags, options::flags(v)?, v)),
-    ("tcp.flags", |o, v| set(&mut o.flags, options::flags(v)?, v)),
-    ("dsize", |o, v| set(&mut o.dsize, options::range(v)?, v)),
-    ("itype", |o, v| set(&mut o.itype, options::range(v)?, v)),
-    ("icode", |o, v| set(&mut o.icode, options::range(v)?, v)),
-    ("threshold", |o, v| {
-        set(&mut o.threshold, options::threshold(v)?, v)
-    }),
-    // Hints for other engines: they change nothing here.
-    ("rawbytes", |_, _| Ok(())),
-    ("target", |_, _| Ok(())),
-];
+/// What reading a rule may use of the files beside it.
+pub(super) struct Files<'a> {
+    pub(super) datasets: &'a mut Datasets,
+    pub(super) load: &'a Loader<'a>,
+}
 
 /// Applies all options of a rule. All faults are reported.
-pub(super) fn parse(span: Span<'_>, faults: &mut Vec<Fault>) -> Options {
+pub(super) fn parse(span: Span<'_>, files: &mut Files<'_>, faults: &mut Vec<Fault>) -> Options {
     let mut options = Options::default();
     for option in split(span) {
         let (name, value) = match option.split_once(':') {
             Some((name, value)) => (name.trim(), value.trim()),
             None => (option, option.slice(option.text.len(), option.text.len())),
         };
-        let result = match KEYWORDS.iter().find(|(keyword, _)| *keyword == name.text) {
-            Some((keyword, apply)) => {
-                options.places.push((keyword, name.at));
-                apply(&mut options, value)
-            }
-            None => Err(unknown(name)),
-        };
-        if let Err(fault) = result {
+        options.places.push((name.text.to_owned(), name.at));
+        if let Err(fault) = apply(&mut options, name, value, files) {
             faults.push(fault.keyword(name.text));
         }
     }
     options
 }
 
+fn apply(
+    options: &mut Options,
+    name: Span<'_>,
+    value: Span<'_>,
+    files: &mut Files<'_>,
+) -> Result<(), Fault> {
+    if let Some((_, apply)) = table::KEYWORDS
+        .iter()
+        .find(|(known, _)| *known == name.text)
+    {
+        return apply(options, value);
+    }
+    if let Some(result) = buffer(options, name.text, value) {
+        return result;
+    }
+    if let Some(field) = Field::of_name(name.text) {
+        let test = integer::parse(value, &|text| table::number_name(field, text))?;
+        options.numbers.push((field, test));
+        return Ok(());
+    }
+    if let Some(test) = packet::number(name.text, value) {
+        options.packet.push(test?);
+        return Ok(());
+    }
+    if let Some(transform) = transform::parse(name.text, value) {
+        let transform = transform?;
+        let group = options.current.and_then(|at| options.groups.get_mut(at));
+        return match group {
+            Some(group) if group.tests.is_empty() => {
+                group.transforms.push(transform);
+                Ok(())
+            }
+            Some(_) => Err(Fault::new(
+                name.at,
+                "a transform stands before the tests of its buffer",
+            )),
+            None => Err(Fault::new(
+                name.at,
+                "a transform needs a sticky buffer before it",
+            )),
+        };
+    }
+    match name.text {
+        "dataset" => {
+            let test = files.datasets.dataset(value, files.load)?;
+            options.test(Test::Dataset(test), false, value)
+        }
+        "datarep" => {
+            let test = files.datasets.reputation(value, files.load)?;
+            options.test(Test::Dataset(test), false, value)
+        }
+        "filemd5" | "filesha1" | "filesha256" => {
+            let buffer = match name.text {
+                "filemd5" => Buffer::FileMd5,
+                "filesha1" => Buffer::FileSha1,
+                _ => Buffer::FileSha256,
+            };
+            let test = files.datasets.digests(value, files.load)?;
+            let at = options.group(Target::Transaction(buffer));
+            options.add(at, Test::Dataset(test), value)
+        }
+        _ => Err(unknown(name)),
+    }
+}
+
+/// Makes the buffer of this name current; `None` when there is none. Some take a content at once.
+fn buffer(options: &mut Options, name: &str, value: Span<'_>) -> Option<Result<(), Fault>> {
+    let target = if let Some(buffer) = Buffer::of_name(name) {
+        Target::Transaction(buffer)
+    } else if let Some(header) = HeaderBuffer::of_name(name) {
+        Target::Header(header)
+    } else {
+        Target::Identity(IdentityBuffer::of_name(name)?)
+    };
+    if value.text.starts_with(['"', '!']) {
+        let at = options.group(target);
+        let content = super::content::parse(value);
+        return Some(content.and_then(|content| options.add(at, Test::Content(content), value)));
+    }
+    options.stick(target);
+    Some(Ok(()))
+}
+
+/// A relation of the two ends, perhaps negated.
+pub(super) fn relation(name: &str, value: Span<'_>) -> Result<(IdentityFlag, bool), Fault> {
+    let flag = IdentityFlag::of_name(name)
+        .ok_or_else(|| Fault::new(value.at, format!("no relation `{name}`")))?;
+    match value.text {
+        "" | "true" | "yes" => Ok((flag, true)),
+        "!" | "false" | "no" => Ok((flag, false)),
+        _ => Err(Fault::new(value.at, "takes nothing, or `false`")),
+    }
+}
+
 /// Complains about options that `protocol` has no use for: such a rule could never match.
 pub(super) fn fit(options: &Options, protocol: Protocol, rule: Span<'_>, faults: &mut Vec<Fault>) {
-    let tcp = matches!(protocol, Protocol::Tcp | Protocol::TcpPacket);
-    let icmp = protocol == Protocol::Icmp;
     let stream = protocol == Protocol::TcpStream;
-    let checks = [
-        (
-            "flags",
-            options.flags.is_some() && !tcp,
-            "needs a rule for tcp",
-        ),
-        (
-            "itype",
-            options.itype.is_some() && !icmp,
-            "needs a rule for icmp",
-        ),
-        (
-            "icode",
-            options.icode.is_some() && !icmp,
-            "needs a rule for icmp",
-        ),
-        (
-            "dsize",
-            options.dsize.is_some() && stream,
-            "looks at packets, the rule only at the stream",
-        ),
-    ];
-    for (keyword, wrong, message) in checks {
+    let transport = protocol.transport();
+    let other = |wanted: u8| transport.is_some_and(|number| number != wanted);
+    for test in &options.packet {
+        let (keyword, wrong, message) = match test {
+            PacketTest::Flags(_) => ("flags", other(6), "needs a rule for tcp"),
+            PacketTest::Number(packet::PacketNumber::IcmpType, _) => (
+                "itype",
+                protocol != Protocol::Icmp && transport.is_some(),
+                "needs a rule for icmp",
+            ),
+            PacketTest::Number(packet::PacketNumber::IcmpCode, _) => (
+                "icode",
+                protocol != Protocol::Icmp && transport.is_some(),
+                "needs a rule for icmp",
+            ),
+            PacketTest::PayloadSize(_) => (
+                "dsize",
+                stream,
+                "looks at packets, the rule only at the stream",
+            ),
+            _ => continue,
+        };
         if wrong {
             let at = options.place(keyword, rule);
             faults.push(Fault::new(at, message).keyword(keyword));
         }
-    }
-}
-
-/// Refuses a value.
-fn alone(value: Span<'_>) -> Result<(), Fault> {
-    if value.text.is_empty() {
-        Ok(())
-    } else {
-        Err(Fault::new(value.at, "takes no value"))
     }
 }
 
@@ -252,9 +363,12 @@ fn split(span: Span<'_>) -> Vec<Span<'_>> {
 
 fn unknown(name: Span<'_>) -> Fault {
     let fault = Fault::new(name.at, format!("keyword `{}` is not supported", name.text));
-    let nearest = KEYWORDS
+    let names = Buffer::ALL.iter().map(|buffer| buffer.name());
+    let nearest = table::KEYWORDS
         .iter()
-        .map(|(keyword, _)| (distance(keyword, name.text), *keyword))
+        .map(|(keyword, _)| *keyword)
+        .chain(names)
+        .map(|keyword| (distance(keyword, name.text), keyword))
         .min()
         .filter(|(distance, _)| *distance <= 2);
     match nearest {
@@ -286,7 +400,16 @@ fn distance(a: &str, b: &str) -> usize {
     row.last().copied().unwrap_or(usize::MAX)
 }
 
-fn set<T>(slot: &mut Option<T>, value: T, at: Span<'_>) -> Result<(), Fault> {
+/// Refuses a value.
+pub(super) fn alone(value: Span<'_>) -> Result<(), Fault> {
+    if value.text.is_empty() {
+        Ok(())
+    } else {
+        Err(Fault::new(value.at, "takes no value"))
+    }
+}
+
+pub(super) fn set<T>(slot: &mut Option<T>, value: T, at: Span<'_>) -> Result<(), Fault> {
     if slot.is_some() {
         return Err(Fault::new(at.at, "given twice"));
     }
@@ -294,27 +417,11 @@ fn set<T>(slot: &mut Option<T>, value: T, at: Span<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-fn last<'a>(options: &'a mut Options, at: Span<'_>) -> Result<&'a mut Content, Fault> {
-    options
-        .contents
-        .last_mut()
-        .ok_or_else(|| Fault::new(at.at, "there is no content before it"))
-}
-
-fn relative<'a>(options: &'a mut Options, at: Span<'_>) -> Result<&'a mut Content, Fault> {
-    let content = last(options, at)?;
-    if content.offset.is_some() || content.depth.is_some() {
-        return Err(Fault::new(
-            at.at,
-            "a content counts from the start or from the previous match, not both",
-        ));
-    }
-    Ok(content)
-}
-
-fn long_enough(content: &Content, room: u32, at: Span<'_>) -> Result<(), Fault> {
-    let length = u32::try_from(content.pattern.len()).unwrap_or(u32::MAX);
-    if room < length {
+pub(super) fn long_enough(content: &Content, room: Value, at: Span<'_>) -> Result<(), Fault> {
+    let length = i64::try_from(content.pattern.len()).unwrap_or(i64::MAX);
+    if let Value::Number(room) = room
+        && room < length
+    {
         return Err(Fault::new(
             at.at,
             format!("the content has {length} bytes and cannot lie within {room}"),
@@ -323,7 +430,7 @@ fn long_enough(content: &Content, room: u32, at: Span<'_>) -> Result<(), Fault> 
     Ok(())
 }
 
-fn number<T: std::str::FromStr>(value: Span<'_>) -> Result<T, Fault> {
+pub(super) fn number<T: std::str::FromStr>(value: Span<'_>) -> Result<T, Fault> {
     value.text.parse().map_err(|_| {
         Fault::new(
             value.at,
@@ -332,7 +439,7 @@ fn number<T: std::str::FromStr>(value: Span<'_>) -> Result<T, Fault> {
     })
 }
 
-fn quoted(value: Span<'_>) -> Result<String, Fault> {
+pub(super) fn quoted(value: Span<'_>) -> Result<String, Fault> {
     let inside = value
         .text
         .strip_prefix('"')

@@ -1,32 +1,60 @@
 //! The Suricata rule language: from text to typed rules, with every error at its place.
 //!
-//! A subset of it: a rule that uses more is rejected with a reason and the rest loads.
+//! A rule that uses what is not known is rejected with a reason and the rest loads.
 
+mod bytes;
 mod classification;
 mod content;
+mod dataset;
 mod diagnostic;
 mod group;
 mod header;
+mod header_buffer;
+mod identity;
+mod integer;
 mod keyword;
 mod options;
+mod packet;
+mod pcre;
 mod set;
 mod source;
+mod state;
+mod table;
+mod test;
 #[cfg(test)]
 mod tests;
+mod transform;
 mod variables;
 
 use std::sync::Arc;
 
 pub use classification::{Classification, classification};
 pub use content::Content;
+pub(crate) use dataset::address_key;
+pub use dataset::{Dataset, DatasetCommand, DatasetTest};
 pub use diagnostic::{Diagnostic, Severity};
-pub use group::Group;
+pub use group::Group as ValueGroup;
 pub use header::{AddressGroup, PortGroup, Protocol};
-pub use options::{FlagsTest, FlowOption, ItemRange, Threshold, ThresholdKind, Track};
+pub use header_buffer::HeaderBuffer;
+pub use identity::{IdentityBuffer, IdentityConditions, IdentityFlag};
+pub use integer::IntegerTest;
+pub use options::{FlagsMode, FlagsTest, FlowOption, Threshold, ThresholdKind, Track};
+pub use packet::{PacketNumber, PacketTest, StreamSide, VlanLayer};
+pub use pcre::Pcre;
 pub use set::{RuleSet, RuleSetBuilder};
+pub use state::{IntegerComparison, IntegerValue, Scope, StateChange, StateTest};
+pub use test::{
+    ByteExtract, ByteJump, ByteMath, ByteTest, Comparison, Group, NumberFormat, Operator, Target,
+    Test, Value,
+};
+pub(crate) use transform::decode_base64;
+pub use transform::{Base64Mode, Transform};
 pub use variables::Variables;
 
-use crate::signature::{Action, Signature};
+use crate::{
+    protocol::{AppProtocol, Field},
+    signature::{Action, Signature},
+};
 
 /// The starter set: rules of our own for attacks between containers.
 pub const STARTER: &str = include_str!("../../../../rules/hydrophone.rules");
@@ -52,20 +80,59 @@ pub struct Rule {
     pub destination_port: PortGroup,
     /// `<>`: either end may be the source.
     pub bidirectional: bool,
-    /// `content` with its modifiers, in the order given.
-    pub contents: Vec<Content>,
+    /// `=>`: its buffers may be of both directions of one transaction.
+    pub transactional: bool,
+    /// The application protocol that the header or a buffer asks for.
+    pub application: Option<AppProtocol>,
+    /// Tests by the buffer they look at.
+    pub groups: Vec<Group>,
+    /// Tests of headers, and of the flow's counters.
+    pub packet: Vec<PacketTest>,
+    /// Numbers of the transaction.
+    pub numbers: Vec<(Field, IntegerTest)>,
+    /// Events of the transaction: all of them.
+    pub events: Vec<String>,
+    /// What must have been remembered.
+    pub states: Vec<StateTest>,
+    /// What a match remembers.
+    pub changes: Vec<StateChange>,
+    /// What must hold of the two ends.
+    pub identity: Arc<IdentityConditions>,
+    /// One side is `$EXTERNAL_NET`.
+    pub external: bool,
+    /// `noalert`: only remember.
+    pub silent: bool,
     /// `flow`.
     pub flow: FlowOption,
-    /// `flags`.
-    pub flags: Option<FlagsTest>,
-    /// `dsize`.
-    pub dsize: Option<ItemRange>,
-    /// `itype`.
-    pub itype: Option<ItemRange>,
-    /// `icode`.
-    pub icode: Option<ItemRange>,
-    /// `threshold`.
+    /// `threshold` or `detection_filter`.
     pub threshold: Option<Threshold>,
     /// File and line.
     pub place: (Arc<str>, usize),
+}
+
+impl Rule {
+    /// The tests of the payload, if there are any.
+    #[must_use]
+    pub fn payload(&self) -> Option<&Group> {
+        self.groups
+            .iter()
+            .find(|group| group.target == Target::Payload && !group.tests.is_empty())
+    }
+
+    /// What must hold of the two ends for a match to be a finding; `None` when nothing must.
+    #[must_use]
+    pub fn conditions(&self) -> Option<Arc<IdentityConditions>> {
+        (!self.identity.is_empty()).then(|| Arc::clone(&self.identity))
+    }
+
+    /// Whether it is decided on transactions.
+    #[must_use]
+    pub fn on_transactions(&self) -> bool {
+        !self.numbers.is_empty()
+            || !self.events.is_empty()
+            || self
+                .groups
+                .iter()
+                .any(|group| matches!(group.target, Target::Transaction(_)))
+    }
 }

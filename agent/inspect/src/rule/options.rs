@@ -11,6 +11,8 @@ pub struct FlowOption {
     pub established: Option<bool>,
     /// `only_stream`: not on packets; `no_stream`: not on the stream.
     pub stream: Option<bool>,
+    /// `only_frag`: datagrams put together from fragments; `no_frag`: others.
+    pub fragmented: Option<bool>,
 }
 
 /// `flags`: TCP flags against a wanted set.
@@ -51,25 +53,6 @@ impl FlagsTest {
     }
 }
 
-/// `dsize`, `itype`, `icode`: a range with both ends included, possibly negated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ItemRange {
-    /// Lowest value.
-    pub low: u32,
-    /// Highest value.
-    pub high: u32,
-    /// Everything outside.
-    pub negated: bool,
-}
-
-impl ItemRange {
-    /// Whether `value` passes.
-    #[must_use]
-    pub const fn matches(self, value: u32) -> bool {
-        (value >= self.low && value <= self.high) != self.negated
-    }
-}
-
 /// `threshold`: how often a rule may alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Threshold {
@@ -79,8 +62,12 @@ pub struct Threshold {
     pub track: Track,
     /// `count`.
     pub count: u32,
-    /// `seconds`.
+    /// `seconds`; 0 is as long as the tracked thing lives.
     pub seconds: u32,
+    /// `multiplier` of `backoff`.
+    pub multiplier: u32,
+    /// `unique_on`: only distinct ports of this end are counted (`false` source, `true` destination).
+    pub unique: Option<bool>,
 }
 
 /// `threshold: type …`.
@@ -92,6 +79,10 @@ pub enum ThresholdKind {
     Threshold,
     /// One alert in `seconds`, after `count` matches.
     Both,
+    /// After `count` matches, then after `multiplier` times as many, and so on.
+    Backoff,
+    /// `detection_filter`: every match after the first `count` within `seconds`.
+    Filter,
 }
 
 /// What a threshold counts by.
@@ -103,6 +94,10 @@ pub enum Track {
     ByDestination,
     /// The rule alone.
     ByRule,
+    /// Both addresses.
+    ByBoth,
+    /// The flow.
+    ByFlow,
 }
 
 pub(super) fn flow(value: Span<'_>) -> Result<FlowOption, Fault> {
@@ -116,6 +111,8 @@ pub(super) fn flow(value: Span<'_>) -> Result<FlowOption, Fault> {
             "stateless" => (&mut flow.established, None),
             "only_stream" => (&mut flow.stream, Some(true)),
             "no_stream" => (&mut flow.stream, Some(false)),
+            "only_frag" => (&mut flow.fragmented, Some(true)),
+            "no_frag" => (&mut flow.fragmented, Some(false)),
             other => {
                 return Err(Fault::new(word.at, format!("flow option `{other}` is not supported"))
                     .hint("to_server, to_client, established, not_established, stateless, only_stream or no_stream"));
@@ -188,41 +185,19 @@ fn flag_set(span: Span<'_>) -> Result<u8, Fault> {
     })
 }
 
-pub(super) fn range(value: Span<'_>) -> Result<ItemRange, Fault> {
-    let fault = || {
-        Fault::new(value.at, format!("`{}` is no number or range", value.text))
-            .hint("N, !N, <N, >N or LOW<>HIGH")
-    };
-    let number = |text: &str| text.trim().parse::<u32>().map_err(|_| fault());
-    let (negated, text) = match value.text.strip_prefix('!') {
-        Some(rest) => (true, rest.trim()),
-        None => (false, value.text),
-    };
-    let (low, high) = if let Some((low, high)) = text.split_once("<>") {
-        // Both ends are excluded (Suricata: dsize).
-        let low = number(low)?.checked_add(1).ok_or_else(fault)?;
-        (low, number(high)?.checked_sub(1).ok_or_else(fault)?)
-    } else if let Some(text) = text.strip_prefix("<=") {
-        (0, number(text)?)
-    } else if let Some(text) = text.strip_prefix(">=") {
-        (number(text)?, u32::MAX)
-    } else if let Some(text) = text.strip_prefix('<') {
-        (0, number(text)?.checked_sub(1).ok_or_else(fault)?)
-    } else if let Some(text) = text.strip_prefix('>') {
-        (number(text)?.checked_add(1).ok_or_else(fault)?, u32::MAX)
-    } else {
-        let exact = number(text)?;
-        (exact, exact)
-    };
-    if low > high {
-        Err(fault())
-    } else {
-        Ok(ItemRange { low, high, negated })
-    }
+/// `type limit|threshold|both|backoff, track …, count N, seconds N`.
+pub(super) fn threshold(value: Span<'_>) -> Result<Threshold, Fault> {
+    settings(value, None)
 }
 
-pub(super) fn threshold(value: Span<'_>) -> Result<Threshold, Fault> {
-    let (mut kind, mut track, mut count, mut seconds) = (None, None, None, None);
+/// `track …, count N, seconds N[, unique_on src_port|dst_port]`.
+pub(super) fn detection_filter(value: Span<'_>) -> Result<Threshold, Fault> {
+    settings(value, Some(ThresholdKind::Filter))
+}
+
+fn settings(value: Span<'_>, mut kind: Option<ThresholdKind>) -> Result<Threshold, Fault> {
+    let (mut track, mut count, mut seconds) = (None, None, None);
+    let (mut multiplier, mut unique) = (None, None);
     for part in value.split(',').map(Span::trim) {
         let (name, argument) = part
             .text
@@ -239,25 +214,37 @@ pub(super) fn threshold(value: Span<'_>) -> Result<Threshold, Fault> {
             ("type", "limit") => kind = Some(ThresholdKind::Limit),
             ("type", "threshold") => kind = Some(ThresholdKind::Threshold),
             ("type", "both") => kind = Some(ThresholdKind::Both),
+            ("type", "backoff") => kind = Some(ThresholdKind::Backoff),
             ("track", "by_src") => track = Some(Track::BySource),
             ("track", "by_dst") => track = Some(Track::ByDestination),
             ("track", "by_rule") => track = Some(Track::ByRule),
+            ("track", "by_both") => track = Some(Track::ByBoth),
+            ("track", "by_flow") => track = Some(Track::ByFlow),
             ("count", number) => count = Some(number.parse().map_err(|_| unknown())?),
             ("seconds", number) => seconds = Some(number.parse().map_err(|_| unknown())?),
+            ("multiplier", number) => multiplier = Some(number.parse().map_err(|_| unknown())?),
+            ("unique_on", "src_port") => unique = Some(false),
+            ("unique_on", "dst_port") => unique = Some(true),
             _ => {
                 return Err(unknown().hint(
-                    "type limit|threshold|both, track by_src|by_dst|by_rule, count N, seconds N",
+                    "type limit|threshold|both|backoff, track by_src|by_dst|by_rule|by_both|by_flow, \
+                     count N, seconds N",
                 ));
             }
         }
     }
+    let backoff = kind == Some(ThresholdKind::Backoff);
     match (kind, track, count, seconds) {
-        (Some(kind), Some(track), Some(count), Some(seconds)) if count > 0 && seconds > 0 => {
+        (Some(kind), Some(track), Some(count), seconds)
+            if count > 0 && (seconds.is_some_and(|seconds| seconds > 0) || backoff) =>
+        {
             Ok(Threshold {
                 kind,
                 track,
                 count,
-                seconds,
+                seconds: seconds.unwrap_or(0),
+                multiplier: multiplier.unwrap_or(10),
+                unique,
             })
         }
         _ => Err(Fault::new(

@@ -7,12 +7,19 @@ use std::{
 
 use super::{
     Rule, Variables, classification,
+    dataset::Datasets,
     diagnostic::{Diagnostic, Fault, Severity},
     header,
-    keyword::{self, Options},
+    identity::IdentityConditions,
+    keyword::{self, Files, Options},
     source::{Source, Span},
+    test::{Group, Target},
 };
-use crate::signature::Signature;
+use crate::{
+    protocol::{AppProtocol, Buffer},
+    rule::Protocol,
+    signature::Signature,
+};
 
 /// Longest rule, in bytes.
 const MAX_RULE: usize = 64 << 10;
@@ -35,6 +42,8 @@ pub struct RuleSetBuilder {
     pub(super) max_rules: usize,
     rules: Vec<Arc<Rule>>,
     diagnostics: Vec<Diagnostic>,
+    datasets: Datasets,
+    classes: HashMap<String, u8>,
     /// Where each (gid, sid) stands.
     seen: HashMap<(u32, u32), (Arc<str>, usize)>,
 }
@@ -48,16 +57,42 @@ impl RuleSetBuilder {
             max_rules: MAX_RULES,
             rules: Vec::new(),
             diagnostics: Vec::new(),
+            datasets: Datasets::default(),
+            classes: HashMap::new(),
             seen: HashMap::new(),
+        }
+    }
+
+    /// Reads a `classification.config`: `config classification: NAME,DESCRIPTION,PRIORITY`.
+    pub fn add_classifications(&mut self, text: &str) {
+        for line in text.lines() {
+            let Some(rest) = line.trim().strip_prefix("config classification:") else {
+                continue;
+            };
+            let mut parts = rest.split(',');
+            let name = parts.next().unwrap_or_default().trim();
+            if let Some(priority) = parts.last().and_then(|text| text.trim().parse().ok()) {
+                self.classes.insert(name.to_owned(), priority);
+            }
         }
     }
 
     /// Reads a file that the caller has loaded. `name` is what diagnostics call it.
     pub fn add_source(&mut self, name: &str, text: &str) {
+        self.add_source_with(name, text, &|_| None);
+    }
+
+    /// As [`Self::add_source`], for rules that name other files: `load` reads one of those.
+    pub fn add_source_with(
+        &mut self,
+        name: &str,
+        text: &str,
+        load: &dyn Fn(&str) -> Option<Vec<u8>>,
+    ) {
         let source = Source::new(name, text);
         for span in source.rules() {
             let mut faults = Vec::new();
-            let rule = self.rule(&source, span, &mut faults);
+            let rule = self.rule(&source, span, load, &mut faults);
             let failed = !faults.is_empty();
             for fault in faults {
                 self.complain(&source, fault, Severity::Error);
@@ -78,6 +113,7 @@ impl RuleSetBuilder {
         &mut self,
         source: &Source<'_>,
         span: Span<'_>,
+        load: &dyn Fn(&str) -> Option<Vec<u8>>,
         faults: &mut Vec<Fault>,
     ) -> Option<Rule> {
         if span.text.len() > MAX_RULE {
@@ -105,11 +141,31 @@ impl RuleSetBuilder {
             }
         };
         let header = header::parse(head, &self.variables, faults);
-        let options = keyword::parse(options, faults);
+        let mut files = Files {
+            datasets: &mut self.datasets,
+            load,
+        };
+        let options = keyword::parse(options, &mut files, faults);
+        if let Some(wanted) = &options.not_for_us {
+            let message = format!("left out, as it asks: needs {wanted}");
+            let fault = Fault::new(span.at, message).keyword("requires");
+            self.complain(source, fault, Severity::Warning);
+            faults.clear();
+            return None;
+        }
         let signature = self.signature(source, span, &options, faults)?;
         let header = header?;
         keyword::fit(&options, header.protocol, span, faults);
         let line = source.place(span.at).0;
+        let (identity, groups): (Vec<Group>, Vec<Group>) = options
+            .groups
+            .into_iter()
+            .filter(|group| !group.tests.is_empty())
+            .partition(|group| matches!(group.target, Target::Identity(_)));
+        let mut flow = options.flow.unwrap_or_default();
+        if !header.transactional && flow.to_server.is_none() {
+            flow.to_server = direction_of(&groups);
+        }
         Some(Rule {
             signature: Arc::new(signature),
             action: header.action,
@@ -119,12 +175,22 @@ impl RuleSetBuilder {
             destination: header.destination,
             destination_port: header.destination_port,
             bidirectional: header.bidirectional,
-            contents: options.contents,
-            flow: options.flow.unwrap_or_default(),
-            flags: options.flags,
-            dsize: options.dsize,
-            itype: options.itype,
-            icode: options.icode,
+            transactional: header.transactional,
+            application: application_of(header.protocol, &groups),
+            groups,
+            packet: options.packet,
+            numbers: options.numbers,
+            events: options.events,
+            states: options.states,
+            changes: options.changes,
+            identity: Arc::new(IdentityConditions {
+                groups: identity,
+                flags: options.identity,
+                external: header.external && self.variables.by_identity(),
+            }),
+            external: header.external,
+            silent: options.noalert,
+            flow,
             threshold: options.threshold,
             place: (Arc::clone(&source.name), line),
         })
@@ -156,10 +222,10 @@ impl RuleSetBuilder {
         }
         self.seen
             .insert((gid, sid), (Arc::clone(&source.name), line));
-        let class = options
-            .classtype
-            .as_ref()
-            .and_then(|(name, _)| classification(name));
+        let class = options.classtype.as_ref().and_then(|(name, _)| {
+            let known = || classification(name).map(|class| class.priority);
+            self.classes.get(name).copied().or_else(known)
+        });
         if let (Some((name, at)), None) = (&options.classtype, class) {
             let fault = Fault::new(*at, format!("unknown classtype `{name}`")).keyword("classtype");
             self.complain(source, fault, Severity::Warning);
@@ -180,10 +246,7 @@ impl RuleSetBuilder {
                 .as_ref()
                 .map(|(name, _)| name.clone())
                 .unwrap_or_default(),
-            severity: options
-                .priority
-                .or(class.map(|class| class.priority))
-                .unwrap_or(DEFAULT_PRIORITY),
+            severity: options.priority.or(class).unwrap_or(DEFAULT_PRIORITY),
             attack,
             metadata: options.metadata.clone(),
             references: options.references.clone(),
@@ -210,10 +273,44 @@ impl RuleSet {
     pub fn by_protocol(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
         for rule in &self.rules {
-            *counts
-                .entry(format!("{:?}", rule.protocol).to_lowercase())
-                .or_default() += 1;
+            *counts.entry(rule.protocol.name().to_owned()).or_default() += 1;
         }
         counts
     }
+}
+
+/// The protocol that a rule is about: that of its header, or of the buffers it names.
+fn application_of(protocol: Protocol, groups: &[Group]) -> Option<AppProtocol> {
+    if let Protocol::Application(application) = protocol {
+        return Some(application);
+    }
+    groups.iter().find_map(|group| match group.target {
+        Target::Transaction(buffer) => protocol_of(buffer),
+        _ => None,
+    })
+}
+
+/// The protocol that alone has a buffer.
+fn protocol_of(buffer: Buffer) -> Option<AppProtocol> {
+    let protocol = match buffer.name().split('.').next()? {
+        "http" => AppProtocol::Http,
+        "dns" => AppProtocol::Dns,
+        "ssh" => AppProtocol::Ssh,
+        "ftp" => AppProtocol::Ftp,
+        "smtp" | "email" => AppProtocol::Smtp,
+        "sip" => AppProtocol::Sip,
+        "smb" => AppProtocol::Smb,
+        "krb5" => AppProtocol::Krb5,
+        "snmp" => AppProtocol::Snmp,
+        _ => return None,
+    };
+    Some(protocol)
+}
+
+/// The direction in which alone all buffers of a rule can be.
+fn direction_of(groups: &[Group]) -> Option<bool> {
+    groups.iter().find_map(|group| match group.target {
+        Target::Transaction(buffer) => buffer.only_to_server(),
+        _ => None,
+    })
 }

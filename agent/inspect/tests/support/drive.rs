@@ -18,6 +18,7 @@ use hydrophone_inspect::{
     engine::Engine,
     flow::{FragmentLimits, StreamLimits},
     inspector::Timeouts,
+    protocol::Limits,
     rule::{RuleSetBuilder, STARTER, STARTER_NAME, Variables},
 };
 
@@ -48,6 +49,18 @@ const LIMITS: InspectorLimits = InspectorLimits {
         bytes: 100_000,
         runs: 3,
     },
+    protocols: Limits {
+        transactions: 2,
+        head: 512,
+        body: 128,
+        partial: 256,
+        decompressed: 256,
+        layers: 2,
+        hashes: true,
+    },
+    midstream: true,
+    async_oneside: false,
+    checksums: false,
     excerpt: 16,
     evidence: 100,
 };

@@ -1,0 +1,192 @@
+//! What one flow speaks: recognised, parsed, and kept as transactions.
+
+use crate::{
+    flow::Direction,
+    protocol::{
+        AppProtocol, Limits, Parser, Probe, Status, Transactions,
+        registry::{self, Transport},
+    },
+};
+
+/// Bytes of each direction in which a protocol is looked for.
+const PROBED: usize = 4 << 10;
+
+/// The application layer of one flow.
+#[derive(Debug)]
+pub(crate) struct Application {
+    transport: Transport,
+    state: State,
+    pub(crate) transactions: Transactions,
+    /// Place of the next byte of each direction.
+    positions: [u64; 2],
+    ended: [bool; 2],
+}
+
+#[derive(Debug)]
+enum State {
+    /// What has come of each direction while nothing is recognised.
+    Probing([Vec<u8>; 2]),
+    Known(AppProtocol, Option<Box<dyn Parser>>),
+    Failed,
+}
+
+const fn side(direction: Direction) -> usize {
+    match direction {
+        Direction::ToServer => 0,
+        Direction::ToClient => 1,
+    }
+}
+
+impl Application {
+    pub(crate) fn new(transport: Transport, limits: Limits) -> Self {
+        Self {
+            transport,
+            state: State::Probing([Vec::new(), Vec::new()]),
+            transactions: Transactions::new(limits),
+            positions: [0; 2],
+            ended: [false; 2],
+        }
+    }
+
+    /// What is spoken, once it is known.
+    pub(crate) const fn protocol(&self) -> Option<AppProtocol> {
+        match &self.state {
+            State::Known(protocol, _) => Some(*protocol),
+            State::Probing(_) | State::Failed => None,
+        }
+    }
+
+    /// Nothing was recognised, and nothing will be.
+    pub(crate) const fn failed(&self) -> bool {
+        matches!(self.state, State::Failed)
+    }
+
+    /// Bytes of memory held.
+    pub(crate) fn footprint(&self) -> usize {
+        let state = match &self.state {
+            State::Probing(buffers) => buffers.iter().map(Vec::capacity).sum(),
+            State::Known(_, parser) => parser.as_ref().map_or(0, |parser| parser.footprint()),
+            State::Failed => 0,
+        };
+        state + self.transactions.footprint()
+    }
+
+    /// Bytes of one direction whose first has the place `start`. What lies before is a gap.
+    pub(crate) fn stream(
+        &mut self,
+        direction: Direction,
+        start: u64,
+        data: &[u8],
+        ports: [u16; 2],
+    ) {
+        let Some(position) = self.positions.get_mut(side(direction)) else {
+            return;
+        };
+        let gap = start.saturating_sub(*position);
+        *position = start + data.len() as u64;
+        if gap > 0 {
+            self.gap(direction, gap);
+        }
+        self.data(direction, data, ports);
+    }
+
+    fn gap(&mut self, direction: Direction, length: u64) {
+        match &mut self.state {
+            State::Known(_, Some(parser)) => {
+                let status = parser.gap(direction, length, &mut self.transactions);
+                self.follow(status);
+            }
+            State::Probing(buffers) => {
+                if let Some(buffer) = buffers.get_mut(side(direction)) {
+                    buffer.clear();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Bytes of one direction, or a datagram.
+    pub(crate) fn data(&mut self, direction: Direction, data: &[u8], ports: [u16; 2]) {
+        match &mut self.state {
+            State::Known(_, Some(parser)) => {
+                let status = parser.data(direction, data, &mut self.transactions);
+                self.follow(status);
+            }
+            State::Probing(buffers) => {
+                if let Some(buffer) = buffers.get_mut(side(direction)) {
+                    let room = PROBED.saturating_sub(buffer.len());
+                    buffer.extend_from_slice(data.get(..room).unwrap_or(data));
+                    if room < data.len() {
+                        // Too long to be looked at again: what was left out would be missing.
+                        self.probe(direction, ports, Some(data.get(room..).unwrap_or_default()));
+                        return;
+                    }
+                }
+                self.probe(direction, ports, None);
+            }
+            _ => {}
+        }
+    }
+
+    /// Looks whether what has come begins as a protocol does; `rest` is what did not fit.
+    fn probe(&mut self, direction: Direction, ports: [u16; 2], rest: Option<&[u8]>) {
+        let State::Probing(buffers) = &mut self.state else {
+            return;
+        };
+        let mine = buffers.get(side(direction)).map_or(&[][..], Vec::as_slice);
+        if mine.is_empty() {
+            return;
+        }
+        match registry::recognise(self.transport, direction, mine, ports) {
+            (Some(protocol), _) => {
+                let buffers = core::mem::take(buffers);
+                self.state = State::Known(protocol, registry::parser(protocol, self.transport));
+                for (direction, buffer) in [Direction::ToServer, Direction::ToClient]
+                    .into_iter()
+                    .zip(buffers)
+                {
+                    if !buffer.is_empty() {
+                        self.data(direction, &buffer, ports);
+                    }
+                }
+                if let Some(rest) = rest {
+                    self.data(direction, rest, ports);
+                }
+            }
+            (None, Probe::NeedMore) if rest.is_none() => {}
+            (None, _) => {
+                let other = buffers.get(1 - side(direction)).map_or(0, Vec::len);
+                // The other side may still say something that is recognised.
+                if other > 0 || rest.is_some() {
+                    self.state = State::Failed;
+                }
+            }
+        }
+    }
+
+    /// Nothing more comes in this direction.
+    pub(crate) fn end(&mut self, direction: Direction) {
+        let ended = self.ended.get_mut(side(direction));
+        if ended.is_none_or(|ended| core::mem::replace(ended, true)) {
+            return;
+        }
+        if let State::Known(_, Some(parser)) = &mut self.state {
+            parser.end(direction, &mut self.transactions);
+        }
+    }
+
+    fn follow(&mut self, status: Status) {
+        match status {
+            Status::Ok => {}
+            Status::Failed => {
+                if let State::Known(_, parser) = &mut self.state {
+                    *parser = None;
+                }
+            }
+            Status::Change(None) => self.state = State::Probing([Vec::new(), Vec::new()]),
+            Status::Change(Some(protocol)) => {
+                self.state = State::Known(protocol, registry::parser(protocol, self.transport));
+            }
+        }
+    }
+}

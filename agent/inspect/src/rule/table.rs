@@ -1,0 +1,679 @@
+//! The keywords that are neither buffers nor numbers nor transforms, with what they do.
+
+use std::sync::Arc;
+
+use super::{
+    bytes, content,
+    diagnostic::Fault,
+    integer,
+    keyword::{Options, alone, long_enough, number, quoted, relation, set},
+    options,
+    packet::{self, PacketTest},
+    pcre,
+    source::Span,
+    state::{self, State},
+    test::{Target, Test, Value},
+};
+use crate::protocol::{AppProtocol, Buffer, Field};
+
+type Apply = fn(&mut Options, Span<'_>) -> Result<(), Fault>;
+
+/// Every such keyword.
+pub(super) const KEYWORDS: &[(&str, Apply)] = &[
+    ("msg", |o, v| set(&mut o.msg, quoted(v)?, v)),
+    ("sid", |o, v| set(&mut o.sid, number(v)?, v)),
+    ("rev", |o, v| set(&mut o.rev, number(v)?, v)),
+    ("gid", |o, v| set(&mut o.gid, number(v)?, v)),
+    ("priority", |o, v| match number(v)? {
+        0 => Err(Fault::new(v.at, "a priority is 1 (worst) to 255")),
+        priority => set(&mut o.priority, priority, v),
+    }),
+    ("classtype", |o, v| {
+        set(&mut o.classtype, (v.text.to_owned(), v.at), v)
+    }),
+    ("reference", |o, v| {
+        let (kind, target) = v
+            .split_once(',')
+            .ok_or_else(|| Fault::new(v.at, "a reference is TYPE,VALUE"))?;
+        o.references
+            .push((kind.trim().text.to_owned(), target.trim().text.to_owned()));
+        Ok(())
+    }),
+    ("metadata", |o, v| {
+        for pair in v
+            .split(',')
+            .map(Span::trim)
+            .filter(|pair| !pair.text.is_empty())
+        {
+            let (key, value) = pair
+                .text
+                .split_once(char::is_whitespace)
+                .unwrap_or((pair.text, ""));
+            o.metadata.push((key.to_owned(), value.trim().to_owned()));
+        }
+        Ok(())
+    }),
+    ("content", |o, v| {
+        let content = content::parse(v)?;
+        o.test(Test::Content(content), false, v)
+    }),
+    ("uricontent", |o, v| {
+        let content = content::parse(v)?;
+        let at = o.group(Target::Transaction(Buffer::HttpUri));
+        o.add(at, Test::Content(content), v)
+    }),
+    ("nocase", |o, v| {
+        alone(v)?;
+        let content = o.content(v)?;
+        content.nocase = true;
+        content.pattern.make_ascii_lowercase();
+        Ok(())
+    }),
+    ("offset", |o, v| {
+        let offset = bytes::value(v, &o.variables)?;
+        set(&mut absolute(o, v)?.offset, offset, v)
+    }),
+    ("depth", |o, v| {
+        let depth = bytes::value(v, &o.variables)?;
+        let content = absolute(o, v)?;
+        long_enough(content, depth, v)?;
+        set(&mut content.depth, depth, v)
+    }),
+    ("distance", |o, v| {
+        let distance = bytes::value(v, &o.variables)?;
+        set(&mut following(o, v)?.distance, distance, v)
+    }),
+    ("within", |o, v| {
+        let within = bytes::value(v, &o.variables)?;
+        let content = following(o, v)?;
+        long_enough(content, within, v)?;
+        set(&mut content.within, within, v)
+    }),
+    ("startswith", |o, v| {
+        alone(v)?;
+        let content = absolute(o, v)?;
+        let length = i64::try_from(content.pattern.len()).unwrap_or(i64::MAX);
+        content.startswith = true;
+        set(&mut content.offset, Value::Number(0), v)?;
+        set(&mut content.depth, Value::Number(length), v)
+    }),
+    ("endswith", |o, v| {
+        alone(v)?;
+        o.content(v)?.endswith = true;
+        Ok(())
+    }),
+    ("fast_pattern", fast_pattern),
+    ("rawbytes", |_, _| Ok(())),
+    ("pcre", |o, v| {
+        let (pcre, target) = pcre::parse(v)?;
+        let relative = pcre.relative;
+        let test = Test::Pcre(Arc::new(pcre));
+        match target {
+            Some(target) if o.current.is_none() => {
+                let at = o.group(target);
+                o.add(at, test, v)
+            }
+            _ => o.test(test, relative, v),
+        }
+    }),
+    ("isdataat", is_data_at),
+    ("bsize", |o, v| {
+        let test = integer::parse(v, &|_| None)?;
+        o.test(Test::Size(test), true, v)
+    }),
+    ("urilen", |o, v| {
+        let (length, raw) = match v.split_once(',') {
+            Some((length, kind)) => (length.trim(), kind.trim().text == "raw"),
+            None => (v, false),
+        };
+        let test = integer::parse(length, &|_| None)?;
+        let buffer = if raw {
+            Buffer::HttpRawUri
+        } else {
+            Buffer::HttpUri
+        };
+        let at = o.group(Target::Transaction(buffer));
+        o.add(at, Test::Size(test), v)
+    }),
+    ("byte_test", |o, v| {
+        let test = bytes::byte_test(v, &o.variables)?;
+        o.test(Test::ByteTest(test), test.format.relative, v)
+    }),
+    ("byte_jump", |o, v| {
+        let jump = bytes::byte_jump(v, &o.variables)?;
+        o.test(Test::ByteJump(jump), jump.format.relative, v)
+    }),
+    ("byte_extract", |o, v| {
+        let extract = bytes::byte_extract(v, &mut o.variables)?;
+        o.test(Test::ByteExtract(extract), extract.format.relative, v)
+    }),
+    ("byte_math", |o, v| {
+        let math = bytes::byte_math(v, &mut o.variables)?;
+        o.test(Test::ByteMath(math), math.format.relative, v)
+    }),
+    ("base64_decode", base64_decode),
+    ("base64_data", |o, v| {
+        alone(v)?;
+        o.stick(Target::Base64);
+        Ok(())
+    }),
+    ("pkt_data", |o, v| {
+        alone(v)?;
+        o.stick(Target::Payload);
+        Ok(())
+    }),
+    ("absent", |o, v| {
+        let or_else = match v.text {
+            "" => false,
+            "or_else" => true,
+            _ => return Err(Fault::new(v.at, "takes nothing or `or_else`")),
+        };
+        match o.current {
+            Some(at) => o.add(at, Test::Absent { or_else }, v),
+            None => Err(Fault::new(v.at, "needs a sticky buffer before it")),
+        }
+    }),
+    // The older spelling of buffers, behind the content.
+    ("http_uri", |o, v| modifier(o, Buffer::HttpUri, v)),
+    ("http_raw_uri", |o, v| modifier(o, Buffer::HttpRawUri, v)),
+    ("http_method", |o, v| modifier(o, Buffer::HttpMethod, v)),
+    ("http_header", |o, v| modifier(o, Buffer::HttpHeader, v)),
+    ("http_raw_header", |o, v| {
+        modifier(o, Buffer::HttpRawHeader, v)
+    }),
+    ("http_cookie", |o, v| modifier(o, Buffer::HttpCookie, v)),
+    ("http_client_body", |o, v| {
+        modifier(o, Buffer::HttpRequestBody, v)
+    }),
+    ("http_server_body", |o, v| modifier(o, Buffer::FileData, v)),
+    ("http_host", |o, v| modifier(o, Buffer::HttpHost, v)),
+    ("http_raw_host", |o, v| modifier(o, Buffer::HttpRawHost, v)),
+    ("http_user_agent", |o, v| {
+        modifier(o, Buffer::HttpUserAgent, v)
+    }),
+    ("http_stat_code", |o, v| {
+        modifier(o, Buffer::HttpStatCode, v)
+    }),
+    ("http_stat_msg", |o, v| modifier(o, Buffer::HttpStatMsg, v)),
+    ("flow", |o, v| set(&mut o.flow, options::flow(v)?, v)),
+    ("flags", |o, v| {
+        packet(o, options::flags(v).map(PacketTest::Flags))
+    }),
+    ("tcp.flags", |o, v| {
+        packet(o, options::flags(v).map(PacketTest::Flags))
+    }),
+    ("dsize", |o, v| {
+        packet(o, integer::parse(v, &|_| None).map(PacketTest::PayloadSize))
+    }),
+    ("sameip", |o, v| {
+        alone(v)?;
+        packet(o, Ok(PacketTest::SameIp))
+    }),
+    ("ipopts", |o, v| packet(o, packet::ip_option(v))),
+    ("fragbits", |o, v| packet(o, packet::fragment_bits(v))),
+    ("stream_size", |o, v| packet(o, packet::stream_size(v))),
+    ("vlan.id", |o, v| packet(o, packet::vlan_id(v))),
+    ("decode-event", |o, v| {
+        packet(o, Ok(PacketTest::Event("decode", v.text.to_owned())))
+    }),
+    ("stream-event", |o, v| {
+        packet(o, Ok(PacketTest::Event("stream", v.text.to_owned())))
+    }),
+    ("igmp-csum", |o, v| packet(o, checksum("igmp", v))),
+    ("ipv4-csum", |o, v| packet(o, checksum("ipv4", v))),
+    ("tcpv4-csum", |o, v| packet(o, checksum("tcp", v))),
+    ("tcpv6-csum", |o, v| packet(o, checksum("tcp", v))),
+    ("udpv4-csum", |o, v| packet(o, checksum("udp", v))),
+    ("udpv6-csum", |o, v| packet(o, checksum("udp", v))),
+    ("icmpv4-csum", |o, v| packet(o, checksum("icmp", v))),
+    ("icmpv6-csum", |o, v| packet(o, checksum("icmp", v))),
+    ("app-layer-protocol", app_layer_protocol),
+    ("app-layer-event", |o, v| {
+        // What stands behind a comma is when the event is looked for: here, as soon as it is raised.
+        let event = v.text.split(',').next().unwrap_or_default().trim();
+        o.events.push(event.to_owned());
+        Ok(())
+    }),
+    ("flowbits", |o, v| remember(o, state::flowbits(v))),
+    ("flowint", |o, v| remember(o, state::flowint(v))),
+    ("xbits", |o, v| remember(o, state::xbits(v))),
+    ("hostbits", |o, v| remember(o, state::hostbits(v))),
+    ("noalert", |o, v| {
+        alone(v)?;
+        o.noalert = true;
+        Ok(())
+    }),
+    ("threshold", |o, v| {
+        set(&mut o.threshold, options::threshold(v)?, v)
+    }),
+    ("detection_filter", |o, v| {
+        set(&mut o.threshold, options::detection_filter(v)?, v)
+    }),
+    ("dcerpc.iface", interface),
+    ("dce_iface", interface),
+    ("requires", requires),
+    ("same_pod", |o, v| related(o, "same_pod", v)),
+    ("same_service", |o, v| related(o, "same_service", v)),
+    ("same_container", |o, v| related(o, "same_container", v)),
+    ("src.is_container", |o, v| related(o, "src.is_container", v)),
+    ("dst.is_container", |o, v| related(o, "dst.is_container", v)),
+    ("src.is_host", |o, v| related(o, "src.is_host", v)),
+    ("dst.is_host", |o, v| related(o, "dst.is_host", v)),
+    // What asks for an action after the alert, or is a hint: Hydrophone does neither.
+    ("target", |_, _| Ok(())),
+    ("prefilter", |_, _| Ok(())),
+    ("tag", |_, _| Ok(())),
+    ("filestore", |_, _| Ok(())),
+    ("bypass", |_, _| Ok(())),
+    ("config", |o, _| {
+        o.noalert = true;
+        Ok(())
+    }),
+    ("replace", |_, _| Ok(())),
+];
+
+/// A content that counts from the start.
+fn absolute<'a>(options: &'a mut Options, at: Span<'_>) -> Result<&'a mut content::Content, Fault> {
+    let content = options.content(at)?;
+    if content.is_relative() {
+        return Err(mixed(at));
+    }
+    Ok(content)
+}
+
+/// A content that counts from the previous match.
+fn following<'a>(
+    options: &'a mut Options,
+    at: Span<'_>,
+) -> Result<&'a mut content::Content, Fault> {
+    let content = options.content(at)?;
+    if content.offset.is_some() || content.depth.is_some() {
+        return Err(mixed(at));
+    }
+    Ok(content)
+}
+
+fn mixed(at: Span<'_>) -> Fault {
+    Fault::new(
+        at.at,
+        "a content counts from the start or from the previous match, not both",
+    )
+}
+
+fn fast_pattern(options: &mut Options, value: Span<'_>) -> Result<(), Fault> {
+    let twice = options
+        .groups
+        .iter()
+        .flat_map(|group| &group.tests)
+        .any(|test| test.content().is_some_and(|content| content.fast_pattern));
+    if twice {
+        return Err(Fault::new(value.at, "a rule has one fast_pattern"));
+    }
+    let content = options.content(value)?;
+    if content.negated {
+        // Only one that is free to be anywhere says something when it is found nowhere.
+        return Err(Fault::new(
+            value.at,
+            "a negated content cannot be the fast_pattern",
+        ));
+    }
+    content.fast_pattern = true;
+    if value.text.is_empty() || value.text == "only" {
+        return Ok(());
+    }
+    let chop = value.text.split_once(',').and_then(|(offset, length)| {
+        Some((
+            offset.trim().parse::<u16>().ok()?,
+            length.trim().parse::<u16>().ok()?,
+        ))
+    });
+    let inside = chop.filter(|(offset, length)| {
+        *length > 0 && usize::from(*offset) + usize::from(*length) <= content.pattern.len()
+    });
+    content.chop = inside;
+    if inside.is_none() {
+        return Err(Fault::new(
+            value.at,
+            "fast_pattern takes nothing, `only`, or OFFSET,LENGTH inside the content",
+        ));
+    }
+    Ok(())
+}
+
+fn is_data_at(options: &mut Options, value: Span<'_>) -> Result<(), Fault> {
+    let (negated, rest) = match value.text.strip_prefix('!') {
+        Some(_) => (true, value.slice(1, value.text.len())),
+        None => (false, value),
+    };
+    let mut parts = rest.split(',').map(Span::trim);
+    let position = parts
+        .next()
+        .ok_or_else(|| Fault::new(value.at, "isdataat:[!]POSITION[,relative]"))?;
+    let position = bytes::value(position, &options.variables)?;
+    let mut relative = false;
+    for part in parts {
+        match part.text {
+            "relative" => relative = true,
+            "rawbytes" => {}
+            _ => return Err(Fault::new(part.at, "unknown setting").hint("relative")),
+        }
+    }
+    let test = Test::IsDataAt {
+        negated,
+        position,
+        relative,
+    };
+    options.test(test, relative, value)
+}
+
+fn base64_decode(options: &mut Options, value: Span<'_>) -> Result<(), Fault> {
+    let (mut bytes, mut offset, mut relative) = (None, 0, false);
+    for part in value
+        .split(',')
+        .map(Span::trim)
+        .filter(|part| !part.text.is_empty())
+    {
+        let (name, argument) = part
+            .text
+            .split_once(char::is_whitespace)
+            .unwrap_or((part.text, ""));
+        let number = || {
+            argument
+                .trim()
+                .parse()
+                .map_err(|_| Fault::new(part.at, "a number is missing"))
+        };
+        match name {
+            "relative" => relative = true,
+            "bytes" => bytes = Some(number()?),
+            "offset" => offset = number()?,
+            _ => {
+                return Err(
+                    Fault::new(part.at, "unknown setting").hint("bytes N, offset N, relative")
+                );
+            }
+        }
+    }
+    let test = Test::Base64Decode {
+        bytes,
+        offset,
+        relative,
+    };
+    options.test(test, relative, value)
+}
+
+fn modifier(options: &mut Options, buffer: Buffer, value: Span<'_>) -> Result<(), Fault> {
+    alone(value)?;
+    options.modify(Target::Transaction(buffer), value)
+}
+
+fn packet(options: &mut Options, test: Result<PacketTest, Fault>) -> Result<(), Fault> {
+    options.packet.push(test?);
+    Ok(())
+}
+
+fn checksum(of: &'static str, value: Span<'_>) -> Result<PacketTest, Fault> {
+    match value.text.trim_matches('"') {
+        "valid" => Ok(PacketTest::Checksum(of, true)),
+        "invalid" => Ok(PacketTest::Checksum(of, false)),
+        _ => Err(Fault::new(value.at, "valid or invalid")),
+    }
+}
+
+fn app_layer_protocol(options: &mut Options, value: Span<'_>) -> Result<(), Fault> {
+    let (negated, name) = match value.text.strip_prefix('!') {
+        Some(rest) => (true, rest),
+        None => (false, value.text),
+    };
+    let name = name.split(',').next().unwrap_or_default().trim();
+    let protocol = match name {
+        "failed" | "unknown" => None,
+        name => Some(AppProtocol::of_name(name).ok_or_else(|| {
+            Fault::new(value.at, format!("unknown application protocol `{name}`"))
+        })?),
+    };
+    packet(options, Ok(PacketTest::Protocol { negated, protocol }))
+}
+
+fn remember(options: &mut Options, state: Result<State, Fault>) -> Result<(), Fault> {
+    match state? {
+        State::Test(test) => options.states.push(test),
+        State::Change(change) => options.changes.push(change),
+        State::NoAlert => options.noalert = true,
+    }
+    Ok(())
+}
+
+/// `UUID[,OPERATOR VERSION][,any_frag]`, against the text `uuid|version`.
+fn interface(options: &mut Options, value: Span<'_>) -> Result<(), Fault> {
+    let mut parts = value.split(',').map(Span::trim);
+    let uuid = parts.next().unwrap_or(value);
+    let hex = uuid
+        .text
+        .bytes()
+        .all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    if uuid.text.len() != 36 || !hex {
+        return Err(Fault::new(uuid.at, "an interface is named by its UUID"));
+    }
+    let mut pattern = uuid.text.to_ascii_lowercase().into_bytes();
+    pattern.push(b'|');
+    let length = i64::try_from(pattern.len()).unwrap_or(i64::MAX);
+    let at = options.group(Target::Transaction(Buffer::DcerpcInterface));
+    let content = content::Content {
+        pattern,
+        nocase: true,
+        startswith: true,
+        offset: Some(Value::Number(0)),
+        depth: Some(Value::Number(length)),
+        ..content::Content::default()
+    };
+    options.add(at, Test::Content(content), value)?;
+    for part in parts.filter(|part| part.text != "any_frag") {
+        let test = integer::parse(part, &|_| None)?;
+        options.add(at, Test::DecimalRest(test), value)?;
+    }
+    Ok(())
+}
+
+fn related(options: &mut Options, name: &str, value: Span<'_>) -> Result<(), Fault> {
+    let wanted = relation(name, value)?;
+    options.identity.push(wanted);
+    Ok(())
+}
+
+/// The language version that this engine speaks, for `requires`.
+const VERSION: [u32; 3] = [8, 0, 0];
+
+/// `requires:version >= 7.0.3 < 8 | >= 9, feature NAME, keyword NAME`.
+fn requires(options: &mut Options, value: Span<'_>) -> Result<(), Fault> {
+    for part in value.split(',').map(Span::trim) {
+        let (kind, rest) = part
+            .text
+            .split_once(char::is_whitespace)
+            .unwrap_or((part.text, ""));
+        let met = match kind {
+            "version" => rest.split('|').any(version_in),
+            "feature" => matches!(rest.trim(), "ja3" | "ja4" | "true" | "output::file-store"),
+            _ => false,
+        };
+        if !met {
+            options.not_for_us = Some(part.text.to_owned());
+        }
+    }
+    Ok(())
+}
+
+/// Whether our version is in `>= 7.0.3 < 8`.
+fn version_in(range: &str) -> bool {
+    let mut words = range.split_whitespace();
+    while let (Some(operator), Some(version)) = (words.next(), words.next()) {
+        let mut wanted = [0; 3];
+        for (slot, part) in wanted.iter_mut().zip(version.split('.')) {
+            *slot = part.parse().unwrap_or(0);
+        }
+        let holds = match operator {
+            ">=" => VERSION >= wanted,
+            ">" => VERSION > wanted,
+            "<" => VERSION < wanted,
+            "<=" => VERSION <= wanted,
+            _ => false,
+        };
+        if !holds {
+            return false;
+        }
+    }
+    true
+}
+
+/// Words for the numbers of a field.
+pub(super) fn number_name(field: Field, text: &str) -> Option<u64> {
+    let at = |names: &[&str], first: u64| {
+        let position = names
+            .iter()
+            .position(|name| name.eq_ignore_ascii_case(text))?;
+        Some(first + position as u64)
+    };
+    match field {
+        Field::TlsVersion => match text.trim_matches('"') {
+            "1.0" | "tls1.0" => Some(0x0301),
+            "1.1" | "tls1.1" => Some(0x0302),
+            "1.2" | "tls1.2" => Some(0x0303),
+            "1.3" | "tls1.3" => Some(0x0304),
+            "sslv2" => Some(0x0002),
+            "sslv3" => Some(0x0300),
+            _ => None,
+        },
+        Field::SnmpPduType => at(
+            &[
+                "get_request",
+                "get_next_request",
+                "get_response",
+                "set_request",
+                "trap_v1",
+                "get_bulk_request",
+                "inform_request",
+                "trap_v2",
+                "report",
+            ],
+            0,
+        ),
+        Field::Krb5MessageType => at(
+            &["as_req", "as_rep", "tgs_req", "tgs_rep", "ap_req", "ap_rep"],
+            10,
+        ),
+        Field::NfsProcedure => at(
+            &[
+                "null",
+                "getattr",
+                "setattr",
+                "lookup",
+                "access",
+                "readlink",
+                "read",
+                "write",
+                "create",
+                "mkdir",
+                "symlink",
+                "mknod",
+                "remove",
+                "rmdir",
+                "rename",
+                "link",
+                "readdir",
+                "readdirplus",
+            ],
+            0,
+        ),
+        Field::FtpReplyReceived => match text {
+            "yes" | "on" | "true" | "1" => Some(1),
+            "no" | "off" | "false" | "0" => Some(0),
+            _ => None,
+        },
+        Field::FtpMode => match text {
+            "active" => Some(1),
+            "passive" => Some(0),
+            _ => None,
+        },
+        Field::RfbSecurityResult => at(&["ok", "fail", "toomany"], 0)
+            .or_else(|| (text == "unknown").then_some(u64::from(u32::MAX))),
+        Field::WebsocketOpcode => match text {
+            "continuation" => Some(0),
+            "text" => Some(1),
+            "binary" => Some(2),
+            "connection_close" => Some(8),
+            "ping" => Some(9),
+            "pong" => Some(10),
+            _ => None,
+        },
+        Field::LdapRequestOperation | Field::LdapResponsesOperation => {
+            let names = [
+                "bind_request",
+                "bind_response",
+                "unbind_request",
+                "search_request",
+                "search_result_entry",
+                "search_result_done",
+                "modify_request",
+                "modify_response",
+                "add_request",
+                "add_response",
+                "del_request",
+                "del_response",
+                "mod_dn_request",
+                "mod_dn_response",
+                "compare_request",
+                "compare_response",
+            ];
+            at(&names, 0).or(match text {
+                "abandon_request" => Some(16),
+                "search_result_reference" => Some(19),
+                "extended_request" => Some(23),
+                "extended_response" => Some(24),
+                "intermediate_response" => Some(25),
+                _ => None,
+            })
+        }
+        Field::DnsRcode => at(
+            &[
+                "noerror", "formerr", "servfail", "nxdomain", "notimp", "refused", "yxdomain",
+                "yxrrset", "nxrrset", "notauth", "notzone",
+            ],
+            0,
+        ),
+        Field::DnsRrtype => match text.to_ascii_uppercase().as_str() {
+            "A" => Some(1),
+            "NS" => Some(2),
+            "CNAME" => Some(5),
+            "SOA" => Some(6),
+            "NULL" => Some(10),
+            "PTR" => Some(12),
+            "MX" => Some(15),
+            "TXT" => Some(16),
+            "AAAA" => Some(28),
+            "SRV" => Some(33),
+            "AXFR" => Some(252),
+            "ANY" => Some(255),
+            _ => None,
+        },
+        Field::Http2ErrorCode => at(
+            &[
+                "no_error",
+                "protocol_error",
+                "internal_error",
+                "flow_control_error",
+                "settings_timeout",
+                "stream_closed",
+                "frame_size_error",
+                "refused_stream",
+                "cancel",
+                "compression_error",
+                "connect_error",
+                "enhance_your_calm",
+                "inadequate_security",
+                "http_1_1_required",
+            ],
+            0,
+        ),
+        _ => None,
+    }
+}
