@@ -55,11 +55,7 @@ pub(super) enum Piece<'a> {
 }
 
 /// What the head says about the framing, and what is odd about it.
-pub(super) fn framing(
-    direction: Direction,
-    head: &Head,
-    events: &mut Vec<&'static str>,
-) -> Body {
+pub(super) fn framing(direction: Direction, head: &Head, events: &mut Vec<&'static str>) -> Body {
     let open_end = match direction {
         Direction::ToServer => Framing::Empty,
         Direction::ToClient => Framing::Close,
@@ -170,11 +166,7 @@ impl Body {
     }
 
     /// Reads a chunk-size line. Returns what it had if it is none: then this is not chunked at all.
-    fn size_line(
-        &mut self,
-        data: &mut &[u8],
-        events: &mut Vec<&'static str>,
-    ) -> Option<Vec<u8>> {
+    fn size_line(&mut self, data: &mut &[u8], events: &mut Vec<&'static str>) -> Option<Vec<u8>> {
         let progress = self.lines.gather(data, SIZE_LINE);
         let line = trim(&self.lines.held);
         let digits = line

@@ -9,12 +9,14 @@ use std::io::{self, Write};
 use brotli_decompressor::DecompressorWriter;
 use flate2::{Decompress, FlushDecompress, Status};
 
+use super::event;
+
 /// Bytes that a layer gives at a time.
 const STEP: usize = 16 << 10;
 /// Bytes of a gzip header, and of input kept for another attempt.
 const HELD: usize = 16 << 10;
-/// What the brotli decoder may hold: its largest window.
-const BROTLI: usize = 16 << 20;
+/// What the brotli decoder holds beside its window, of which only what was written is in memory.
+const BROTLI: usize = 128 << 10;
 
 /// The codings of one body, outermost first.
 #[derive(Debug, Default)]
@@ -39,7 +41,7 @@ enum Layer {
 pub(super) struct Codings {
     layers: Vec<Coding>,
     /// A name that is none, or not written as it should be.
-    pub(super) abnormal: bool,
+    abnormal: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -74,8 +76,18 @@ impl Codings {
         codings
     }
 
+    /// Raises events for what is odd about them.
+    pub(super) fn oddities(&self, most: usize, events: &mut Vec<&'static str>) {
+        if self.abnormal {
+            events.push(event::ABNORMAL_CONTENT_ENCODING);
+        }
+        if self.too_many(most) {
+            events.push(event::TOO_MANY_LAYERS);
+        }
+    }
+
     /// More than the limit allows, which counts layers beyond the first as the reference does.
-    pub(super) const fn too_many(&self, most: usize) -> bool {
+    const fn too_many(&self, most: usize) -> bool {
         self.layers.len() > most.saturating_add(1)
     }
 }
@@ -138,7 +150,7 @@ impl Decoder {
             .map(|layer| match layer {
                 // The window of the inflater is in it.
                 Layer::Inflate(inflate) => (48 << 10) + inflate.held.capacity(),
-                Layer::Brotli(_) => BROTLI,
+                Layer::Brotli(brotli) => BROTLI + brotli.given,
             })
             .sum()
     }
@@ -348,7 +360,8 @@ fn gzip_header(data: &[u8]) -> Option<usize> {
 /// Brotli (RFC 7932).
 struct Brotli {
     writer: Option<Box<DecompressorWriter<Output>>>,
-    given: bool,
+    /// Bytes of output so far.
+    given: usize,
     plain: bool,
 }
 
@@ -362,7 +375,7 @@ impl Brotli {
     fn new() -> Self {
         Self {
             writer: Some(Box::new(DecompressorWriter::new(Output::default(), STEP))),
-            given: false,
+            given: 0,
             plain: false,
         }
     }
@@ -380,11 +393,11 @@ impl Brotli {
         let sink = writer.get_mut();
         output.full |= sink.full;
         let full = sink.full;
-        self.given |= !sink.data.is_empty();
+        self.given += sink.data.len();
         output.data.append(&mut sink.data);
         if result.is_err() {
             self.writer = None;
-            if !full && !self.given {
+            if !full && self.given == 0 {
                 self.plain = true;
                 output.push(data);
             }

@@ -6,8 +6,12 @@ macro_rules! events {
     ($($name:ident: $text:literal),+ $(,)?) => {
         $(pub(super) const $name: &str = $text;)+
 
-        /// All events that this parser raises.
-        pub const EVENTS: &[&str] = &[$($text),+];
+        /// The two ends agreed on another protocol and then did not speak it. Who probes what
+        /// follows [`Status::Change`](crate::protocol::Status::Change) raises it.
+        pub const FAILED_PROTOCOL_CHANGE: &str = "http.failed_protocol_change";
+
+        /// All events of HTTP/1.x.
+        pub const EVENTS: &[&str] = &[FAILED_PROTOCOL_CHANGE, $($text),+];
     };
 }
 

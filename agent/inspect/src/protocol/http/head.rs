@@ -156,7 +156,10 @@ impl Head {
         if self.open.is_empty() || self.begins_field(line) {
             self.note(event::REQUEST_FOLDING, event::RESPONSE_FOLDING);
             self.close();
-        } else if !line.is_empty() && !trim(&self.open).ends_with(b":") {
+        } else if !line.is_empty() {
+            while self.open.last().is_some_and(|byte| is_space(*byte)) {
+                self.open.pop();
+            }
             self.open.push(b' ');
         }
         self.open.extend_from_slice(line);
@@ -184,21 +187,24 @@ impl Head {
         let name = open.get(..colon).unwrap_or_default();
         let value = trim(open.get(colon + 1..).unwrap_or_default());
         if !is_token(name) {
-            self.note(event::REQUEST_HEADER_INVALID, event::RESPONSE_HEADER_INVALID);
+            self.note(
+                event::REQUEST_HEADER_INVALID,
+                event::RESPONSE_HEADER_INVALID,
+            );
         }
         self.add(trim(name), value);
     }
 
     fn add(&mut self, name: &[u8], value: &[u8]) {
+        if self.fields.len() >= MAX_FIELDS {
+            self.note(event::REQUEST_TOO_MANY, event::RESPONSE_TOO_MANY);
+            return;
+        }
         let known = self
             .fields
             .iter_mut()
             .find(|field| field.name.eq_ignore_ascii_case(name));
         let Some(field) = known else {
-            if self.fields.len() >= MAX_FIELDS {
-                self.note(event::REQUEST_TOO_MANY, event::RESPONSE_TOO_MANY);
-                return;
-            }
             self.fields.push(Field {
                 name: name.to_vec(),
                 value: value.to_vec(),
@@ -207,7 +213,10 @@ impl Head {
         };
         if name.eq_ignore_ascii_case(b"content-length") {
             // The first is the one that counts.
-            self.note(event::REQUEST_DUPLICATE_LENGTH, event::RESPONSE_DUPLICATE_LENGTH);
+            self.note(
+                event::REQUEST_DUPLICATE_LENGTH,
+                event::RESPONSE_DUPLICATE_LENGTH,
+            );
             return;
         }
         field.value.extend_from_slice(b", ");
@@ -270,9 +279,7 @@ impl Head {
         let fields: usize = self
             .fields
             .iter()
-            .map(|field| {
-                size_of::<Field>() + field.name.capacity() + field.value.capacity()
-            })
+            .map(|field| size_of::<Field>() + field.name.capacity() + field.value.capacity())
             .sum();
         self.start.capacity() + self.raw.capacity() + self.open.capacity() + fields
     }

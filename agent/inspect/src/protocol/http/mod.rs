@@ -7,6 +7,7 @@ mod body;
 mod coding;
 mod event;
 mod head;
+mod line;
 mod multipart;
 mod request;
 mod response;
@@ -17,7 +18,7 @@ mod tests;
 
 use std::collections::VecDeque;
 
-pub use event::EVENTS;
+pub use event::{EVENTS, FAILED_PROTOCOL_CHANGE};
 
 use super::{AppProtocol, Parser, Probe, Status, Transactions};
 use crate::flow::Direction;
@@ -110,7 +111,11 @@ pub fn probe(direction: Direction, data: &[u8]) -> Probe {
                 .unwrap_or(data.len());
             let token = data.get(..end).unwrap_or_default();
             if end < data.len() {
-                return if is_method(token) { Probe::Yes } else { Probe::No };
+                return if is_method(token) {
+                    probe_target(data.get(end..).unwrap_or_default())
+                } else {
+                    Probe::No
+                };
             }
             if METHODS.iter().any(|method| method.starts_with(token)) {
                 Probe::NeedMore
@@ -119,6 +124,20 @@ pub fn probe(direction: Direction, data: &[u8]) -> Probe {
             }
         }
     }
+}
+
+/// SIP and RTSP have methods of the same names; their targets tell.
+fn probe_target(rest: &[u8]) -> Probe {
+    let target = head::trim(rest).to_ascii_lowercase();
+    for scheme in [b"sip:".as_slice(), b"sips:", b"rtsp:"] {
+        if target.starts_with(scheme) {
+            return Probe::No;
+        }
+        if scheme.starts_with(&target) {
+            return Probe::NeedMore;
+        }
+    }
+    Probe::Yes
 }
 
 /// A request that awaits its response.

@@ -20,7 +20,9 @@ pub(super) struct Multipart {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// Content of a part or what precedes the first; whether it is a file.
-    Content { file: bool },
+    Content {
+        file: bool,
+    },
     /// Behind a delimiter.
     Delimiter,
     Head,
@@ -99,8 +101,8 @@ impl Multipart {
             State::Content { file } => {
                 let found = find(&self.held, &self.delimiter);
                 // The beginning of a delimiter may be at the end.
-                let until =
-                    found.unwrap_or_else(|| (self.held.len() + 1).saturating_sub(self.delimiter.len()));
+                let until = found
+                    .unwrap_or_else(|| (self.held.len() + 1).saturating_sub(self.delimiter.len()));
                 if file {
                     let content = self.held.get(..until).unwrap_or_default();
                     transaction.file_data(Direction::ToServer, content);

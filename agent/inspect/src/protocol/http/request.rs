@@ -5,10 +5,11 @@ use super::{
     body::{Body, Framing, Piece, framing},
     coding::{Codings, Decoder},
     event,
-    head::{Head, Lines, Progress, chomp, is_space, is_token, trim},
+    head::{Head, Lines, Progress, chomp, trim},
     is_method,
+    line::{Parts, starts_protocol},
     multipart::Multipart,
-    uri::{Host, Target, is_double_encoded},
+    uri::{Host, Target},
 };
 use crate::{
     flow::Direction::ToServer,
@@ -152,12 +153,16 @@ impl Requests {
             transaction.append(ToServer, Buffer::HttpRequestBody, line);
             return Status::Ok;
         }
-        self.complete(out);
+        if self.lingering {
+            self.complete(out);
+        }
         let id = out.begin();
         self.id = Some(id);
-        self.lingering = false;
         if let Some(transaction) = out.get(id) {
-            if line.first().is_some_and(|byte| matches!(byte, b' ' | b'\t')) {
+            if line
+                .first()
+                .is_some_and(|byte| matches!(byte, b' ' | b'\t'))
+            {
                 transaction.event(ToServer, event::LEADING_WHITESPACE);
             }
             parts.push(transaction, text);
@@ -166,11 +171,7 @@ impl Requests {
         let target = Target::of(parts.uri, connect);
         self.request = Request {
             method: parts.method.to_vec(),
-            path: Target {
-                path: target.path,
-                ..Target::default()
-            }
-            .normalised(),
+            path: target.file_name(),
             uri_host: target.authority.map(Host::of),
             short: parts.protocol.is_empty(),
             modern: parts.protocol.len() >= 8 && parts.protocol.get(5..8) >= Some(b"1.1"),
@@ -414,7 +415,8 @@ impl Requests {
         }
         self.complete(out);
         self.lines.held = Vec::new();
-        self.state = State::Failed;
+        self.state = State::Line;
+        self.id = None;
     }
 
     pub(super) fn footprint(&self) -> usize {
@@ -478,7 +480,7 @@ impl Content {
 }
 
 /// What a client offers in `Upgrade` (RFC 9110, 7.8).
-fn upgrade(value: &[u8]) -> Option<AppProtocol> {
+pub(super) fn upgrade(value: &[u8]) -> Option<AppProtocol> {
     value.split(|byte| *byte == b',').find_map(|name| {
         match trim(name).to_ascii_lowercase().as_slice() {
             b"websocket" => Some(AppProtocol::Websocket),
@@ -486,73 +488,4 @@ fn upgrade(value: &[u8]) -> Option<AppProtocol> {
             _ => None,
         }
     })
-}
-
-fn starts_protocol(text: &[u8]) -> bool {
-    text.get(..5)
-        .is_some_and(|start| start.eq_ignore_ascii_case(b"HTTP/"))
-}
-
-/// A request line in its parts.
-struct Parts<'a> {
-    method: &'a [u8],
-    uri: &'a [u8],
-    protocol: &'a [u8],
-    /// Between method and target.
-    gap: &'a [u8],
-}
-
-impl<'a> Parts<'a> {
-    fn of(line: &'a [u8]) -> Self {
-        let end = line
-            .iter()
-            .position(|byte| is_space(*byte))
-            .unwrap_or(line.len());
-        let (method, rest) = line.split_at_checked(end).unwrap_or((line, &[]));
-        let target = trim(rest);
-        let gap = rest
-            .get(..rest.iter().take_while(|byte| is_space(**byte)).count())
-            .unwrap_or_default();
-        // Targets with spaces in them exist: the protocol is what comes last, if it looks like one.
-        let last = target.iter().rposition(|byte| is_space(*byte));
-        let (uri, protocol) = match last.and_then(|at| target.split_at_checked(at + 1)) {
-            Some((uri, protocol)) if starts_protocol(protocol) => (trim(uri), protocol),
-            _ => (target, &[][..]),
-        };
-        Self {
-            method,
-            uri,
-            protocol,
-            gap,
-        }
-    }
-
-    /// Pushes what rules see of the line.
-    fn push(&self, transaction: &mut Transaction, line: &[u8]) {
-        let target = Target::of(self.uri, self.method == b"CONNECT");
-        let normalised = if self.method == b"CONNECT" {
-            self.uri.to_vec()
-        } else {
-            target.normalised()
-        };
-        transaction.push(ToServer, Buffer::HttpRequestLine, line);
-        transaction.push(ToServer, Buffer::HttpMethod, self.method);
-        transaction.push(ToServer, Buffer::HttpUri, &normalised);
-        transaction.push(ToServer, Buffer::HttpRawUri, self.uri);
-        if !self.protocol.is_empty() {
-            transaction.push(ToServer, Buffer::HttpProtocol, self.protocol);
-        }
-        if !is_token(self.method) {
-            transaction.event(ToServer, event::REQUEST_LINE_INVALID);
-        }
-        if !matches!(self.gap, b" " | b"") {
-            transaction.event(ToServer, event::METHOD_DELIMITER);
-        }
-        if self.uri.iter().any(|byte| is_space(*byte)) {
-            transaction.event(ToServer, event::URI_DELIMITER);
-        }
-        if is_double_encoded(self.uri) {
-            transaction.event(ToServer, event::DOUBLE_ENCODED);
-        }
-    }
 }

@@ -6,11 +6,13 @@ use super::{
     coding::{Codings, Decoder},
     event,
     head::{Head, Lines, Progress, is_space, trim},
+    line::StatusLine,
     multipart::parameter,
+    request::upgrade,
 };
 use crate::{
     flow::Direction::{ToClient, ToServer},
-    protocol::{AppProtocol, Buffer, Stage, Status, Transaction, Transactions},
+    protocol::{Buffer, Stage, Status, Transaction, Transactions},
 };
 
 /// Whether data begins with `HTTP/`, `None` if it is too short to tell.
@@ -149,7 +151,7 @@ impl Responses {
                 self.begin(exchange, out);
                 let held = core::mem::take(&mut self.lines.held);
                 let mut content = Content::new(Body::until_close(ToClient));
-                content.name = path(exchange);
+                content.name = self.path(exchange);
                 if let Some(transaction) = self.id.and_then(|id| out.get(id)) {
                     transaction.advance(ToClient, Stage::Headers);
                     content.give(&held, transaction);
@@ -175,63 +177,60 @@ impl Responses {
         let State::Head(head) = core::mem::take(&mut self.state) else {
             return Status::Ok;
         };
-        let line = StatusLine::of(&head.start);
+        let limits = *out.limits();
         let awaiting = exchange.awaiting.front().filter(|_| self.matched);
         let method = awaiting.map_or(Method::Other, |awaiting| awaiting.method);
-        let upgrade = awaiting.and_then(|awaiting| awaiting.upgrade);
+        let offered = awaiting.and_then(|awaiting| awaiting.upgrade);
+        let line = StatusLine::of(&head.start);
         let number = line.number();
-        let interim = matches!(number, Some(100 | 102..=199));
-        let limits = *out.limits();
+        let transaction = self.id.and_then(|id| out.get(id));
+        if matches!(number, Some(100 | 102..=199)) {
+            // The response itself is still to come (RFC 9110, 15.2).
+            if self.interim
+                && number == Some(100)
+                && let Some(transaction) = transaction
+            {
+                transaction.event(ToClient, event::CONTINUE_ALREADY_SEEN);
+            }
+            self.interim = true;
+            return Status::Ok;
+        }
         let mut events = Vec::new();
         let body = framing(ToClient, &head, &mut events);
         let codings = head
             .get(b"content-encoding")
             .map(Codings::of)
             .unwrap_or_default();
-        let name = head
-            .get(b"content-disposition")
-            .and_then(|value| parameter(value, b"filename"))
-            .map(<[u8]>::to_vec)
-            .or_else(|| path(exchange));
-        let Some(transaction) = self.id.and_then(|id| out.get(id)) else {
-            self.begin_content(body, &codings, name, &limits);
-            return Status::Ok;
-        };
-        if interim {
-            // The response itself is still to come (RFC 9110, 15.2).
-            if self.interim && number == Some(100) {
-                transaction.event(ToClient, event::CONTINUE_ALREADY_SEEN);
+        if let Some(transaction) = transaction {
+            line.push(transaction, &head.start);
+            head.push(transaction);
+            oddities(&head, &line, &body, &mut events);
+            codings.oddities(limits.layers, &mut events);
+            for event in events {
+                transaction.event(ToClient, event);
             }
-            self.interim = true;
-            return Status::Ok;
+            transaction.advance(ToClient, Stage::Headers);
         }
-        self.interim = false;
-        line.push(transaction, &head.start);
-        head.push(transaction);
-        oddities(&head, &line, &body, &codings, &mut events);
-        for event in events {
-            transaction.event(ToClient, event);
-        }
-        if codings.too_many(limits.layers) {
-            transaction.event(ToClient, event::TOO_MANY_LAYERS);
-        }
-        transaction.advance(ToClient, Stage::Headers);
-        let success = matches!(number, Some(200..=299));
-        if method == Method::Connect && success {
+        if method == Method::Connect && matches!(number, Some(200..=299)) {
             self.complete(exchange, out);
             return Status::Change(None);
         }
         if number == Some(101) {
             self.complete(exchange, out);
-            return Status::Change(upgrade);
+            return Status::Change(head.get(b"upgrade").and_then(upgrade).or(offered));
         }
         self.refused |= method == Method::Connect;
-        let none = method == Method::Head || matches!(number, Some(204 | 304));
-        if none || body.is_over() {
+        let bodiless = method == Method::Head || matches!(number, Some(204 | 304));
+        if bodiless || body.is_over() {
             self.complete(exchange, out);
-        } else {
-            self.begin_content(body, &codings, name, &limits);
+            return Status::Ok;
         }
+        let name = head
+            .get(b"content-disposition")
+            .and_then(|value| parameter(value, b"filename"))
+            .map(<[u8]>::to_vec)
+            .or_else(|| self.path(exchange));
+        self.begin_content(body, &codings, name, &limits);
         Status::Ok
     }
 
@@ -274,6 +273,7 @@ impl Responses {
     /// The response that was read is whole.
     fn complete(&mut self, exchange: &mut Exchange, out: &mut Transactions) {
         let state = core::mem::take(&mut self.state);
+        self.interim = false;
         let Some(id) = self.id.take() else { return };
         if self.matched {
             exchange.awaiting.pop_front();
@@ -289,6 +289,12 @@ impl Responses {
             }
         }
         out.counters.decompression_exceeded += u64::from(exceeded);
+    }
+
+    /// The name of a file without one: the path it was asked for by.
+    fn path(&self, exchange: &Exchange) -> Option<Vec<u8>> {
+        let awaiting = exchange.awaiting.front().filter(|_| self.matched)?;
+        (!awaiting.path.is_empty()).then(|| awaiting.path.clone())
     }
 
     pub(super) const fn take_refused(&mut self) -> bool {
@@ -324,7 +330,7 @@ impl Responses {
                 transaction.advance(ToClient, Stage::Complete);
             }
         }
-        self.state = State::Failed;
+        self.state = State::Line;
     }
 
     pub(super) fn footprint(&self) -> usize {
@@ -335,15 +341,6 @@ impl Responses {
         };
         state + self.lines.held.capacity()
     }
-}
-
-/// The name of a file without one: the path it was asked for by.
-fn path(exchange: &Exchange) -> Option<Vec<u8>> {
-    exchange
-        .awaiting
-        .front()
-        .map(|awaiting| awaiting.path.clone())
-        .filter(|path| !path.is_empty())
 }
 
 /// Begins a head. Browsers end the status line at a bare CR too.
@@ -363,20 +360,14 @@ fn status_line(line: &[u8]) -> Head {
 }
 
 /// Raises events for what is odd about a head.
-fn oddities(
-    head: &Head,
-    line: &StatusLine<'_>,
-    body: &Body,
-    codings: &Codings,
-    events: &mut Vec<&'static str>,
-) {
-    if codings.abnormal {
-        events.push(event::ABNORMAL_CONTENT_ENCODING);
-    }
+fn oddities(head: &Head, line: &StatusLine<'_>, body: &Body, events: &mut Vec<&'static str>) {
     if !matches!(line.protocol, b"HTTP/1.0" | b"HTTP/1.1" | b"HTTP/0.9") {
         events.push(event::RESPONSE_PROTOCOL);
     }
-    if line.number().is_none_or(|number| !(100..=999).contains(&number)) {
+    if line
+        .number()
+        .is_none_or(|number| !(100..=999).contains(&number))
+    {
         events.push(event::RESPONSE_STATUS);
     }
     if matches!(body.framing, Framing::Chunked(_)) && !line.protocol.ends_with(b"1.1") {
@@ -387,48 +378,6 @@ fn oddities(
             .is_some_and(|kind| kind.eq_ignore_ascii_case(b"multipart/byteranges"))
     }) {
         events.push(event::BYTERANGES);
-    }
-}
-
-/// A status line in its parts.
-struct StatusLine<'a> {
-    protocol: &'a [u8],
-    code: &'a [u8],
-    message: &'a [u8],
-}
-
-impl<'a> StatusLine<'a> {
-    fn of(line: &'a [u8]) -> Self {
-        let word = |text: &'a [u8]| {
-            let text = trim(text);
-            let end = text
-                .iter()
-                .position(|byte| is_space(*byte))
-                .unwrap_or(text.len());
-            text.split_at_checked(end).unwrap_or((text, &[]))
-        };
-        let (protocol, rest) = word(line);
-        let (code, message) = word(rest);
-        Self {
-            protocol,
-            code,
-            message: trim(message),
-        }
-    }
-
-    fn number(&self) -> Option<u32> {
-        core::str::from_utf8(self.code).ok()?.parse().ok()
-    }
-
-    fn push(&self, transaction: &mut Transaction, line: &[u8]) {
-        transaction.push(ToClient, Buffer::HttpResponseLine, line);
-        transaction.push(ToClient, Buffer::HttpProtocol, self.protocol);
-        if !self.code.is_empty() {
-            transaction.push(ToClient, Buffer::HttpStatCode, self.code);
-        }
-        if !self.message.is_empty() {
-            transaction.push(ToClient, Buffer::HttpStatMsg, self.message);
-        }
     }
 }
 

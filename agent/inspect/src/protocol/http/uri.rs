@@ -1,5 +1,8 @@
 //! Request targets (RFC 9112, 3.2): their parts, and paths as servers understand them.
 
+/// Bytes of a path that are kept as the name of a file.
+const LONGEST_NAME: usize = 4 << 10;
+
 /// The parts of a request target, as sent.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Target<'a> {
@@ -12,10 +15,7 @@ pub(super) struct Target<'a> {
 }
 
 fn split(data: &[u8], at: impl Fn(u8) -> bool) -> (&[u8], &[u8]) {
-    let end = data
-        .iter()
-        .position(|byte| at(*byte))
-        .unwrap_or(data.len());
+    let end = data.iter().position(|byte| at(*byte)).unwrap_or(data.len());
     data.split_at_checked(end).unwrap_or((data, &[]))
 }
 
@@ -43,6 +43,13 @@ impl<'a> Target<'a> {
             query,
             fragment,
         }
+    }
+
+    /// The path as name of a file that is transferred.
+    pub(super) fn file_name(&self) -> Vec<u8> {
+        let mut name = normalise_path(self.path);
+        name.truncate(LONGEST_NAME);
+        name
     }
 
     /// Path normalised, query decoded once.
@@ -191,13 +198,19 @@ impl Host {
         let number = digits
             .and_then(|digits| core::str::from_utf8(digits).ok())
             .and_then(|digits| digits.parse().ok());
-        let port_fits = digits.is_none_or(|digits| digits.is_empty() || number.is_some_and(|port| port > 0))
+        let port_fits = digits
+            .is_none_or(|digits| digits.is_empty() || number.is_some_and(|port| port > 0))
             && (port.is_empty() || digits.is_some());
         let mut name = name.to_ascii_lowercase();
         while name.len() > 1 && name.last() == Some(&b'.') {
             name.pop();
         }
-        let valid = port_fits && if bracketed { is_ipv6(&name) } else { is_name(&name) };
+        let valid = port_fits
+            && if bracketed {
+                is_ipv6(&name)
+            } else {
+                is_name(&name)
+            };
         Self {
             name,
             port: number,
