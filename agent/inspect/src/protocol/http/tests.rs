@@ -466,7 +466,11 @@ proptest! {
             0..30,
         ),
     ) {
-        let mut talk = Conversation::new();
+        let mut talk = Conversation::with(Limits {
+            transactions: 2,
+            partial: 1_000,
+            ..Limits::default()
+        });
         for (client, data, gap) in pieces {
             let direction = if client { ToServer } else { ToClient };
             let _ = probe(direction, &data);
