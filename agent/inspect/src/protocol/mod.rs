@@ -4,6 +4,7 @@
 //! [`Transactions`], in one form for all protocols. Nothing here knows rules.
 
 mod buffer;
+pub mod dns;
 mod transaction;
 
 pub(crate) use buffer::named;
