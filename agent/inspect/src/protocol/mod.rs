@@ -5,6 +5,8 @@
 
 mod buffer;
 pub mod dns;
+pub(crate) mod read;
+pub mod tls;
 mod transaction;
 
 pub(crate) use buffer::named;
