@@ -6,6 +6,7 @@
 mod buffer;
 pub mod dns;
 pub(crate) mod read;
+pub mod ssh;
 pub mod tls;
 mod transaction;
 
