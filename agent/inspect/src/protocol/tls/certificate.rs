@@ -20,32 +20,38 @@ const MAX_PARTS: usize = 128;
 const MAX_CHAIN: usize = 64;
 
 /// Pushes what a Certificate message tells (RFC 5246, section 7.4.2): all certificates, and the
-/// fields of the first.
-pub(super) fn push_chain(body: &[u8], direction: Direction, transaction: &mut Transaction) {
+/// fields of the first. Returns whether all of it could be read.
+pub(super) fn push_chain(body: &[u8], direction: Direction, transaction: &mut Transaction) -> bool {
     let mut outer = Reader::new(body);
-    let list = outer.u24().and_then(|length| outer.take(length));
-    let Some(list) = list else {
+    let Some(list) = outer.u24().and_then(|length| outer.take(length)) else {
         transaction.event(direction, "tls.certificate_invalid_length");
-        return;
+        return false;
     };
     let mut list = Reader::new(list);
     let mut count = 0;
+    let mut readable = true;
     while !list.is_empty() && count < MAX_CHAIN {
         let Some(certificate) = list.u24().and_then(|length| list.take(length)) else {
             transaction.event(direction, "tls.certificate_invalid_length");
+            readable = false;
             break;
         };
         transaction.push(direction, Buffer::TlsCerts, certificate);
         if count == 0 {
-            push_first(certificate, direction, transaction);
+            readable &= push_first(certificate, direction, transaction);
         }
         count += 1;
     }
     transaction.number(direction, Field::TlsCertChainLength, count as u64);
+    readable
 }
 
-/// Pushes the fields of one certificate.
-pub(super) fn push_first(certificate: &[u8], direction: Direction, transaction: &mut Transaction) {
+/// Pushes the fields of one certificate, and says whether it could be read.
+pub(super) fn push_first(
+    certificate: &[u8],
+    direction: Direction,
+    transaction: &mut Transaction,
+) -> bool {
     let digest = Sha1::digest(certificate);
     let fingerprint = separated(&digest, Case::Lower);
     transaction.push(
@@ -53,24 +59,31 @@ pub(super) fn push_first(certificate: &[u8], direction: Direction, transaction: 
         Buffer::TlsCertFingerprint,
         fingerprint.as_bytes(),
     );
-    if let Err(malformed) = push_fields(certificate, direction, transaction) {
-        transaction.event(direction, "tls.invalid_certificate");
-        let event = match malformed {
-            Malformed::Missing => "tls.certificate_missing_element",
-            Malformed::Unknown => "tls.certificate_unknown_element",
-            Malformed::Length => "tls.certificate_invalid_length",
-        };
+    let result = match Elements::new(certificate).expect(SEQUENCE) {
+        // Of the whole certificate it is the length that is wrong.
+        Err(Malformed::Truncated) => Err(Malformed::Length),
+        Err(malformed) => Err(malformed),
+        Ok(content) => push_fields(content, direction, transaction),
+    };
+    let events: &[&'static str] = match result {
+        Ok(()) => return true,
+        Err(Malformed::Missing) => &["tls.invalid_certificate", "tls.certificate_missing_element"],
+        Err(Malformed::Unknown) => &["tls.invalid_certificate", "tls.certificate_unknown_element"],
+        Err(Malformed::Truncated) => &["tls.invalid_certificate"],
+        Err(Malformed::Length) => &["tls.certificate_invalid_length"],
+    };
+    for event in events {
         transaction.event(direction, event);
     }
+    false
 }
 
 fn push_fields(
-    certificate: &[u8],
+    content: &[u8],
     direction: Direction,
     transaction: &mut Transaction,
 ) -> Result<(), Malformed> {
-    let mut outer = Elements::new(Elements::new(certificate).expect(SEQUENCE)?);
-    let mut fields = Elements::new(outer.expect(SEQUENCE)?);
+    let mut fields = Elements::new(Elements::new(content).expect(SEQUENCE)?);
     let _version = fields.optional(0xa0)?;
     let serial = separated(fields.expect(INTEGER)?, Case::Upper);
     transaction.push(direction, Buffer::TlsCertSerial, serial.as_bytes());

@@ -7,8 +7,10 @@ pub(super) enum Malformed {
     Missing,
     /// There is another.
     Unknown,
-    /// It is longer than what holds it, or of no definite length.
+    /// Its length cannot be read, or is not definite.
     Length,
+    /// It is longer than what holds it.
+    Truncated,
 }
 
 pub(super) const BOOLEAN: u8 = 0x01;
@@ -53,7 +55,7 @@ impl<'a> Elements<'a> {
             }
             _ => return Err(Malformed::Length),
         };
-        let (content, rest) = rest.split_at_checked(length).ok_or(Malformed::Length)?;
+        let (content, rest) = rest.split_at_checked(length).ok_or(Malformed::Truncated)?;
         self.rest = rest;
         Ok((*tag, content))
     }

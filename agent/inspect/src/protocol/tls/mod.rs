@@ -279,7 +279,9 @@ impl Tls {
     fn handshake(&mut self, direction: Direction, piece: &[u8], out: &mut Transactions) {
         let mut piece = piece;
         let most = out.limits().partial;
-        while let Some(message) = self.side(direction).handshake.next(&mut piece, most) {
+        while !self.side(direction).encrypted
+            && let Some(message) = self.side(direction).handshake.next(&mut piece, most)
+        {
             match message {
                 Message::TooLong => out.counters.partial_exceeded += 1,
                 Message::Begun(handshake::SERVER_HELLO_DONE) => {
@@ -342,9 +344,15 @@ impl Tls {
                 }
             }
             _ => {
-                if let Some(transaction) = self.transaction(out) {
-                    certificate::push_chain(body, direction, transaction);
+                let readable = self.transaction(out).is_none_or(|transaction| {
+                    let readable = certificate::push_chain(body, direction, transaction);
                     transaction.advance(direction, Stage::Headers);
+                    readable
+                });
+                if !readable {
+                    // What follows is no better.
+                    self.event(direction, "tls.invalid_handshake_message", out);
+                    self.hide(direction, out);
                 }
             }
         }

@@ -318,6 +318,10 @@ fn what_is_wrong_is_an_event() {
             "tls.certificate_invalid_length",
         ),
         (
+            vec![(S, record(22, &chain(&[&der(0x30, &[0x30, 9, 4])])))],
+            "tls.invalid_certificate",
+        ),
+        (
             vec![(S, record(22, &chain(&[&der(0x30, &[])])))],
             "tls.certificate_missing_element",
         ),
