@@ -5,6 +5,7 @@
 
 mod buffer;
 pub mod dns;
+pub mod quic;
 pub(crate) mod read;
 pub mod ssh;
 pub mod tls;

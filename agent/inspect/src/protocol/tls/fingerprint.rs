@@ -63,7 +63,12 @@ fn joined(
 pub(crate) fn ja4(hello: &Hello<'_>, transport: Transport) -> String {
     let mut ciphers: Vec<u16> = meant(hello.ciphers.iter().copied()).collect();
     let kinds: Vec<u16> = meant(hello.extensions.iter().map(|(kind, _)| *kind)).collect();
-    let version = hello.versions().max().unwrap_or(hello.version);
+    // Drafts have numbers above, and are no versions that the specification has letters for.
+    let version = hello
+        .versions()
+        .filter(|version| *version <= 0x0304)
+        .max()
+        .unwrap_or(hello.version);
     let mut text = format!(
         "{}{}{}{:02}{:02}{}",
         match transport {
