@@ -4,8 +4,13 @@
 //! [`Transactions`], in one form for all protocols. Nothing here knows rules.
 
 mod buffer;
+pub mod dns;
 pub mod http;
+pub mod quic;
+pub(crate) mod read;
 pub(crate) mod registry;
+pub mod ssh;
+pub mod tls;
 mod transaction;
 
 pub(crate) use buffer::named;
