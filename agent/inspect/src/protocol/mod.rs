@@ -4,6 +4,8 @@
 //! [`Transactions`], in one form for all protocols. Nothing here knows rules.
 
 mod buffer;
+mod line;
+pub mod sip;
 mod transaction;
 
 pub(crate) use buffer::named;
