@@ -4,7 +4,9 @@
 //! [`Transactions`], in one form for all protocols. Nothing here knows rules.
 
 mod buffer;
+pub mod file;
 mod line;
+mod mime;
 pub mod sip;
 mod transaction;
 
