@@ -144,11 +144,6 @@ impl WholeLines {
         }
     }
 
-    /// Whether nothing of a line has come yet.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.lines.held.is_empty() && self.begun.is_none()
-    }
-
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }

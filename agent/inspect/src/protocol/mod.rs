@@ -5,9 +5,11 @@
 
 mod buffer;
 pub mod file;
+pub mod ftp;
 mod line;
 mod mime;
 pub mod sip;
+pub mod smtp;
 mod transaction;
 
 pub(crate) use buffer::named;
