@@ -3,14 +3,22 @@
 //! A parser is fed the bytes of either direction as they come and pushes what it finds into
 //! [`Transactions`], in one form for all protocols. Nothing here knows rules.
 
+mod ber;
 mod buffer;
+pub mod enip;
 pub mod file;
+mod frames;
 pub mod ftp;
+pub mod krb5;
+pub mod ldap;
 mod line;
 mod mime;
+pub mod rfb;
 pub mod sip;
 pub mod smtp;
+pub mod snmp;
 mod transaction;
+pub mod websocket;
 
 pub(crate) use buffer::named;
 pub use buffer::{Buffer, Field};

@@ -83,16 +83,12 @@ impl Decoder {
         match self.encoding {
             Encoding::Plain => {}
             Encoding::Base64 => {
-                // A group without its padding still says something.
-                self.invalid |= self.digits != 0 && !self.padded;
+                // A group without its padding still says something, one digit does not.
+                self.invalid |= self.digits == 1;
                 self.group(out);
             }
-            Encoding::QuotedPrintable => {
-                if self.held.first() == Some(&b'=') {
-                    self.invalid = true;
-                    out.append(&mut self.held);
-                }
-            }
+            // The mail was cut within a line.
+            Encoding::QuotedPrintable => out.append(&mut self.held),
         }
     }
 

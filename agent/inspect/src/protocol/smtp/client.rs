@@ -161,8 +161,12 @@ impl Smtp {
 
     /// RSET and QUIT end what was being prepared and begin nothing.
     fn over(&mut self, quit: bool, out: &mut Transactions) {
-        let id = self.nearest(out);
         self.mail_end(out);
+        // One that is over and gone is not begun anew.
+        let id = match self.current.take().or(self.latest) {
+            Some(id) => id,
+            None => self.transaction(out),
+        };
         self.current = None;
         if let Some(transaction) = out.get(id) {
             transaction.advance(TO_SERVER, Stage::Complete);

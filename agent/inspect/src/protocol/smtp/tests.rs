@@ -82,6 +82,17 @@ fn each_mail_is_a_transaction() {
 }
 
 #[test]
+fn leaving_begins_no_transaction() {
+    let mut out = Transactions::new(Limits::default());
+    let mut smtp = Smtp::new();
+    for (direction, text) in SESSION {
+        smtp.data(*direction, text.as_bytes(), &mut out);
+        out.retire();
+    }
+    assert_eq!(out.next_id(), 2);
+}
+
+#[test]
 fn pieces_of_any_size_say_the_same() {
     let (mut whole, _) = run(SESSION, usize::MAX);
     for size in [1, 2, 7] {
