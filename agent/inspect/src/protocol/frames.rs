@@ -29,39 +29,37 @@ impl Frames {
         if self.skip > 0 {
             return Ok(None);
         }
-        let left = self.held.len() - self.taken.min(self.held.len());
-        let room = most.saturating_sub(left).min(input.len());
-        if room > 0 {
+        loop {
+            let record = self.held.get(self.taken..).unwrap_or_default();
+            let total = match length(record) {
+                // Every record has a byte: an empty one would not end.
+                Ok(total) => total.max(1),
+                Err(Missing::More) if record.len() < most => most as u64,
+                Err(_) => return Err(Missing::Never),
+            };
+            let wanted = usize::try_from(total).unwrap_or(usize::MAX).min(most);
+            if let Some(record) = record.get(..wanted) {
+                let record = record.to_vec();
+                self.taken += wanted;
+                self.skip = total - wanted as u64;
+                return Ok(Some(record));
+            }
+            if input.is_empty() {
+                return Ok(None);
+            }
+            // Only what is not enough is moved, so that many short records cost no more than one long.
+            let room = most.saturating_sub(record.len()).min(input.len());
             self.held.drain(..self.taken.min(self.held.len()));
             self.taken = 0;
+            let (front, rest) = input.split_at_checked(room).unwrap_or((input, &[]));
+            self.held.extend_from_slice(front);
+            *input = rest;
         }
-        let (front, rest) = input.split_at_checked(room).unwrap_or((input, &[]));
-        self.held.extend_from_slice(front);
-        *input = rest;
-        let record = self.held.get(self.taken..).unwrap_or_default();
-        let total = match length(record) {
-            // Every record has a byte: an empty one would not end.
-            Ok(total) => total.max(1),
-            Err(Missing::More) if record.len() < most => return Ok(None),
-            Err(_) => return Err(Missing::Never),
-        };
-        let wanted = usize::try_from(total).unwrap_or(usize::MAX).min(most);
-        let Some(record) = record.get(..wanted) else {
-            return Ok(None);
-        };
-        let record = record.to_vec();
-        self.taken += wanted;
-        self.skip = total - wanted as u64;
-        if self.taken >= self.held.len() {
-            self.held.clear();
-            self.taken = 0;
-        }
-        Ok(Some(record))
     }
 
     /// Bytes that were not captured. Whether the next record begins where it is expected.
     pub(crate) fn gap(&mut self, length: u64) -> bool {
-        let within = self.held.is_empty() && self.skip >= length;
+        let within = self.taken >= self.held.len() && self.skip >= length;
         self.skip = self.skip.saturating_sub(length);
         within
     }

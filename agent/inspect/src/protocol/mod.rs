@@ -104,6 +104,9 @@ impl Default for Limits {
 pub struct LimitCounters {
     /// Transactions given up because [`Limits::transactions`] was reached.
     pub transactions_dropped: u64,
+    /// Requests that waited for their response, or announced connections that waited to be taken
+    /// up, and were given up because there were too many.
+    pub pending_dropped: u64,
     /// Lines or records longer than [`Limits::partial`].
     pub partial_exceeded: u64,
     /// Bodies whose decompression was ended by [`Limits::decompressed`] or [`Limits::layers`].

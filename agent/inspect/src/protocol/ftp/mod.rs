@@ -148,7 +148,7 @@ impl Ftp {
         let id = out.begin();
         if self.pending.len() >= MAX_PENDING {
             self.pending.pop_front();
-            out.counters.partial_exceeded += 1;
+            out.counters.pending_dropped += 1;
         }
         let Some(transaction) = out.get(id) else {
             return;
@@ -182,16 +182,17 @@ impl Ftp {
             transaction: id,
         });
         if TRANSFERS.contains(&verb.as_slice()) {
-            self.expect(verb, argument);
+            self.expect(verb, argument, out);
         }
     }
 
-    fn expect(&mut self, command: Vec<u8>, argument: &[u8]) {
+    fn expect(&mut self, command: Vec<u8>, argument: &[u8], out: &mut Transactions) {
         let Some((address, port, active)) = self.agreed.take() else {
             return;
         };
         if self.expectations.len() >= MAX_EXPECTATIONS {
             self.expectations.pop_front();
+            out.counters.pending_dropped += 1;
         }
         let named = matches!(command.as_slice(), b"RETR" | b"STOR" | b"STOU" | b"APPE");
         self.expectations.push_back(Expectation {

@@ -99,6 +99,19 @@ fn data_connections_are_announced() {
 }
 
 #[test]
+fn what_waits_is_bounded_and_counted() {
+    let mut ftp = Ftp::new();
+    let mut out = Transactions::new(Limits::default());
+    for _ in 0..MAX_PENDING {
+        ftp.data(ToServer, b"PORT 1,1,1,1,1,1\r\nRETR x\r\n", &mut out);
+    }
+    assert_eq!(ftp.pending.len(), MAX_PENDING);
+    assert_eq!(ftp.take_expectations().len(), MAX_EXPECTATIONS);
+    let dropped = MAX_PENDING + (MAX_PENDING - MAX_EXPECTATIONS);
+    assert_eq!(out.counters.pending_dropped, dropped as u64);
+}
+
+#[test]
 fn auth_changes_the_protocol() {
     let mut ftp = Ftp::new();
     let mut out = Transactions::new(Limits::default());

@@ -113,7 +113,7 @@ impl Ldap {
         if self.pending.len() >= MAX_PENDING {
             transaction.event(direction, "ldap.too_many_transactions");
             self.pending.pop_front();
-            out.counters.transactions_dropped += 1;
+            out.counters.pending_dropped += 1;
         }
         let name = Elements(message.content).find_tag(0x80);
         self.pending.push_back(Pending {

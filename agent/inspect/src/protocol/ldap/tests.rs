@@ -33,6 +33,17 @@ fn responses_belong_to_their_request() {
 }
 
 #[test]
+fn what_waits_is_bounded_and_counted() {
+    let mut ldap = Ldap::new();
+    let mut out = Transactions::new(Limits::default());
+    for id in 0..=MAX_PENDING {
+        let [.., high, low] = id.to_be_bytes();
+        ldap.data(ToServer, &[0x30, 6, 2, 2, high, low, 0x63, 0], &mut out);
+    }
+    assert_eq!(out.counters.pending_dropped, 1);
+}
+
+#[test]
 fn start_tls_changes_the_protocol() {
     let mut request = vec![0x30, 29, 2, 1, 1, 0x77, 24, 0x80, 22];
     request.extend_from_slice(START_TLS);

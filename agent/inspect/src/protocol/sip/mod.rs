@@ -55,6 +55,8 @@ pub fn probe(_direction: Direction, data: &[u8]) -> Probe {
 #[derive(Debug, Default)]
 struct Half {
     held: Vec<u8>,
+    /// Bytes of `held` that were taken.
+    taken: usize,
     /// Where the search for the end of the head goes on.
     searched: usize,
     /// Bytes of a body that are passed over.
@@ -140,66 +142,59 @@ impl Half {
     /// Takes whole messages off the front.
     fn stream(&mut self, direction: Direction, data: &[u8], out: &mut Transactions) -> Status {
         let mut data = data;
-        while !data.is_empty() || !self.held.is_empty() {
+        let most = out.limits().partial;
+        loop {
+            while self.message(direction, most, out) {}
             let skipped = usize::try_from(self.skip)
                 .unwrap_or(usize::MAX)
                 .min(data.len());
             self.skip -= skipped as u64;
             data = data.get(skipped..).unwrap_or_default();
-            if self.skip > 0 {
-                break;
+            if data.is_empty() {
+                return Status::Ok;
             }
-            if self.held.is_empty() {
-                let blank = data.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
-                data = data.get(blank.count()..).unwrap_or_default();
-            }
-            let most = out.limits().partial;
-            let room = most.saturating_sub(self.held.len());
-            let (front, rest) = data
-                .split_at_checked(room.min(data.len()))
-                .unwrap_or((data, &[]));
-            self.held.extend_from_slice(front);
-            data = rest;
-            if !self.message(direction, most, out) {
-                if self.held.len() < most {
-                    break;
-                }
+            self.held.drain(..self.taken.min(self.held.len()));
+            self.taken = 0;
+            let room = most.saturating_sub(self.held.len()).min(data.len());
+            if room == 0 {
                 out.counters.partial_exceeded += 1;
                 whole(out, |transaction| transaction.event(direction, INVALID));
                 self.held = Vec::new();
                 return Status::Failed;
             }
+            let (front, rest) = data.split_at_checked(room).unwrap_or((data, &[]));
+            self.held.extend_from_slice(front);
+            data = rest;
         }
-        Status::Ok
     }
 
     /// Takes one message off, if it is whole. A body that is longer than what is held is cut.
     fn message(&mut self, direction: Direction, most: usize, out: &mut Transactions) -> bool {
-        let Some(end) = head_end(&self.held, self.searched) else {
+        let held = self.held.get(self.taken..).unwrap_or_default();
+        // Keep-alives between messages (RFC 5626, 4.4.1).
+        let blank = held.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
+        let blank = if self.searched == 0 { blank.count() } else { 0 };
+        self.taken += blank;
+        let held = held.get(blank..).unwrap_or_default();
+        let Some(end) = head_end(held, self.searched) else {
             // The last bytes may be the first half of an empty line.
-            self.searched = self.held.len().saturating_sub(3);
+            self.searched = held.len().saturating_sub(3);
             return false;
         };
-        let head = self.held.get(..end).unwrap_or_default();
+        let head = held.get(..end).unwrap_or_default();
         let length = message::content_length(head).unwrap_or(0);
         let room = (most - end.min(most)) as u64;
         let kept = usize::try_from(length.min(room)).unwrap_or(0);
-        let Some(body) = self.held.get(end..end + kept) else {
+        let Some(body) = held.get(end..end + kept) else {
             self.searched = end.saturating_sub(3);
             return false;
         };
         whole(out, |transaction| {
             message::push(direction, head, body, transaction);
         });
-        self.held.drain(..end + kept);
+        self.taken += end + kept;
         self.skip = length - kept as u64;
         self.searched = 0;
-        let blank = self
-            .held
-            .iter()
-            .take_while(|byte| matches!(byte, b'\r' | b'\n'));
-        let blank = blank.count();
-        self.held.drain(..blank);
         true
     }
 }
@@ -224,7 +219,7 @@ impl Parser for Sip {
         let Some(half) = self.half(direction) else {
             return Status::Ok;
         };
-        if half.held.is_empty() && half.skip >= length {
+        if half.taken >= half.held.len() && half.skip >= length {
             half.skip -= length;
             return Status::Ok;
         }
@@ -243,9 +238,9 @@ impl Parser for Sip {
             return;
         };
         let held = core::mem::take(&mut half.held);
-        if !held.is_empty() {
-            datagram(direction, &held, out);
-        }
+        let rest = held.get(half.taken..).unwrap_or_default();
+        half.taken = 0;
+        datagram(direction, rest, out);
     }
 
     fn footprint(&self) -> usize {

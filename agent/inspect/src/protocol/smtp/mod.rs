@@ -191,7 +191,7 @@ impl Smtp {
         if self.pending.len() >= MAX_PENDING {
             self.pending.pop_front();
             self.lost = true;
-            out.counters.partial_exceeded += 1;
+            out.counters.pending_dropped += 1;
         }
         self.pending.push_back(Pending {
             command,

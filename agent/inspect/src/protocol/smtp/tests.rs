@@ -82,6 +82,17 @@ fn each_mail_is_a_transaction() {
 }
 
 #[test]
+fn what_waits_is_bounded_and_counted() {
+    let mut out = Transactions::new(Limits::default());
+    let mut smtp = Smtp::new();
+    for _ in 0..=MAX_PENDING {
+        smtp.data(ToServer, b"NOOP\r\n", &mut out);
+    }
+    assert_eq!(smtp.pending.len(), MAX_PENDING);
+    assert_eq!(out.counters.pending_dropped, 1);
+}
+
+#[test]
 fn leaving_begins_no_transaction() {
     let mut out = Transactions::new(Limits::default());
     let mut smtp = Smtp::new();
