@@ -93,6 +93,29 @@ impl Inspection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flow::Direction;
+    use crate::protocol::{Buffer, Limits, Stage, Transactions};
+
+    #[test]
+    fn hashes_cover_what_is_not_kept() {
+        let mut out = Transactions::new(Limits {
+            body: 1,
+            hashes: true,
+            ..Limits::default()
+        });
+        let id = out.begin();
+        let transaction = out.get(id).unwrap();
+        transaction.file_open(Direction::ToClient, Some(b"x"));
+        transaction.file_data(Direction::ToClient, b"ab");
+        transaction.file_data(Direction::ToClient, b"c");
+        transaction.advance(Direction::ToClient, Stage::Complete);
+        let first = |buffer| transaction.first(Direction::ToClient, buffer);
+        assert_eq!(first(Buffer::FileData), Some(&b"a"[..]));
+        assert_eq!(first(Buffer::FileMagic), Some(&b"ASCII text"[..]));
+        let md5 = b"900150983cd24fb0d6963f7d28e17f72";
+        assert_eq!(first(Buffer::FileMd5), Some(&md5[..]));
+        assert_eq!(transaction.numbers().len(), 1);
+    }
 
     #[test]
     fn hashes_are_those_of_all_pieces() {
