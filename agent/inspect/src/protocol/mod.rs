@@ -3,15 +3,29 @@
 //! A parser is fed the bytes of either direction as they come and pushes what it finds into
 //! [`Transactions`], in one form for all protocols. Nothing here knows rules.
 
+mod ber;
 mod buffer;
 pub mod dns;
+pub mod enip;
+pub mod file;
+mod frames;
+pub mod ftp;
 pub mod http;
+pub mod krb5;
+pub mod ldap;
+mod line;
+mod mime;
 pub mod quic;
 pub(crate) mod read;
 pub(crate) mod registry;
+pub mod rfb;
+pub mod sip;
+pub mod smtp;
+pub mod snmp;
 pub mod ssh;
 pub mod tls;
 mod transaction;
+pub mod websocket;
 
 pub(crate) use buffer::named;
 pub use buffer::{Buffer, Field};
@@ -111,6 +125,9 @@ impl Default for Limits {
 pub struct LimitCounters {
     /// Transactions given up because [`Limits::transactions`] was reached.
     pub transactions_dropped: u64,
+    /// Requests that waited for their response, or announced connections that waited to be taken
+    /// up, and were given up because there were too many.
+    pub pending_dropped: u64,
     /// Lines or records longer than [`Limits::partial`].
     pub partial_exceeded: u64,
     /// Bodies whose decompression was ended by [`Limits::decompressed`] or [`Limits::layers`].

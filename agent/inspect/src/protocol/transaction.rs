@@ -3,6 +3,7 @@
 use core::ops::Range;
 use std::collections::VecDeque;
 
+use super::file::Inspection;
 use super::{Buffer, Field, LimitCounters, Limits};
 use crate::flow::Direction;
 
@@ -62,6 +63,9 @@ pub struct Transaction {
     dirty: [bool; 2],
     /// What the matching stage remembers; parsers leave it alone.
     pub(crate) matching: crate::engine::TransactionState,
+    /// The file that each direction carries.
+    files: [Option<Inspection>; 2],
+    hashed: bool,
     bodies_max: usize,
     arena_max: usize,
     truncated: u64,
@@ -88,6 +92,8 @@ impl Transaction {
             stages: [Stage::Begun; 2],
             dirty: [false; 2],
             matching: Default::default(),
+            files: [const { None }; 2],
+            hashed: limits.hashes,
             bodies_max: limits.body,
             arena_max: limits.head,
             truncated: 0,
@@ -158,14 +164,25 @@ impl Transaction {
             self.push(direction, Buffer::FileName, name);
         }
         self.append(direction, Buffer::FileData, &[]);
+        if let Some(file) = self.files.get_mut(side(direction)) {
+            *file = Some(Inspection::new(self.hashed));
+        }
     }
 
     /// Content of the file that was begun last.
     pub fn file_data(&mut self, direction: Direction, data: &[u8]) {
+        if self.open(direction, Buffer::FileData).is_none() {
+            self.file_open(direction, None);
+        }
         self.append(direction, Buffer::FileData, data);
+        let file = self.files.get_mut(side(direction));
+        let kind = file.and_then(Option::as_mut).and_then(|it| it.data(data));
+        if let Some(kind) = kind {
+            self.push(direction, Buffer::FileMagic, kind.as_bytes());
+        }
     }
 
-    /// Ends the file that was begun last, if there is one: its size becomes known.
+    /// Ends the file that was begun last, if there is one: its size and hashes become known.
     pub fn file_close(&mut self, direction: Direction) {
         if let Some(length) = self
             .open(direction, Buffer::FileData)
@@ -173,6 +190,18 @@ impl Transaction {
         {
             self.close(direction, Buffer::FileData);
             self.number(direction, Field::FileSize, length);
+        }
+        let file = self.files.get_mut(side(direction)).and_then(Option::take);
+        let Some(mut file) = file else {
+            return;
+        };
+        if let Some(kind) = file.kind() {
+            self.push(direction, Buffer::FileMagic, kind.as_bytes());
+        }
+        if let Some(digests) = file.digests() {
+            self.push(direction, Buffer::FileMd5, &digests.md5);
+            self.push(direction, Buffer::FileSha1, &digests.sha1);
+            self.push(direction, Buffer::FileSha256, &digests.sha256);
         }
     }
 
@@ -215,6 +244,7 @@ impl Transaction {
             *slot = stage.max(*slot);
         }
         if stage == Stage::Complete {
+            self.file_close(direction);
             for instance in &mut self.instances {
                 if let Place::Body(body) = &mut instance.place
                     && instance.direction == direction
@@ -293,8 +323,10 @@ impl Transaction {
                 Place::Body(body) => body.data.capacity(),
             })
             .sum();
+        let files: usize = self.files.iter().flatten().map(Inspection::footprint).sum();
         size_of::<Self>()
             + bodies
+            + files
             + self.arena.capacity()
             + self.instances.capacity() * size_of::<Instance>()
     }

@@ -1,0 +1,135 @@
+//! `EtherNet/IP` encapsulation over TCP and UDP. Each message is a transaction of its own, over at once.
+
+use super::ber::Missing;
+use super::frames::Frames;
+use super::{Field, Parser, Probe, Stage, Status, Transactions};
+use crate::flow::Direction;
+
+/// Events that are raised.
+pub const EVENTS: &[&str] = &[];
+
+/// Command, length, session, status, context and options.
+const HEADER: usize = 24;
+/// Bytes of a message that are looked at.
+const MAX_MESSAGE: usize = 64;
+/// The commands of the encapsulation protocol.
+const COMMANDS: &[u16] = &[0x00, 0x04, 0x63, 0x64, 0x65, 0x66, 0x6f, 0x70, 0x72, 0x73];
+
+fn word(data: &[u8], at: usize) -> Option<u16> {
+    let bytes = data.get(at..)?.first_chunk::<2>()?;
+    Some(u16::from_le_bytes(*bytes))
+}
+
+fn length(data: &[u8]) -> Result<u64, Missing> {
+    let length = word(data, 2).ok_or(Missing::More)?;
+    Ok(HEADER as u64 + u64::from(length))
+}
+
+/// Whether data begins as an encapsulated message does.
+#[must_use]
+pub fn probe(_direction: Direction, data: &[u8]) -> Probe {
+    let Some(command) = word(data, 0) else {
+        return Probe::NeedMore;
+    };
+    if !COMMANDS.contains(&command) {
+        return Probe::No;
+    }
+    let Some(status) = data.get(8..12) else {
+        return Probe::NeedMore;
+    };
+    match (data.get(20..HEADER), status) {
+        (None, _) => Probe::NeedMore,
+        // Options are zero, and few statuses are in use.
+        (Some([0, 0, 0, 0]), [_, 0, 0, 0]) => Probe::Yes,
+        _ => Probe::No,
+    }
+}
+
+/// Follows one flow.
+#[derive(Debug, Default)]
+pub struct Enip {
+    frames: [Frames; 2],
+}
+
+impl Enip {
+    /// Nothing was seen yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl Parser for Enip {
+    fn data(&mut self, direction: Direction, data: &[u8], out: &mut Transactions) -> Status {
+        let [to_server, to_client] = &mut self.frames;
+        let frames = match direction {
+            Direction::ToServer => to_server,
+            Direction::ToClient => to_client,
+        };
+        let mut data = data;
+        loop {
+            let record = match frames.next(&mut data, MAX_MESSAGE, length) {
+                Ok(Some(record)) => record,
+                Ok(None) => return Status::Ok,
+                Err(_) => return Status::Failed,
+            };
+            let id = out.begin();
+            if let (Some(transaction), Some(command)) = (out.get(id), word(&record, 0)) {
+                transaction.number(direction, Field::EnipCommand, command.into());
+                transaction.advance(Direction::ToServer, Stage::Complete);
+                transaction.advance(Direction::ToClient, Stage::Complete);
+            }
+        }
+    }
+
+    fn gap(&mut self, direction: Direction, length: u64, _out: &mut Transactions) -> Status {
+        let [to_server, to_client] = &mut self.frames;
+        let within = match direction {
+            Direction::ToServer => to_server.gap(length),
+            Direction::ToClient => to_client.gap(length),
+        };
+        if within { Status::Ok } else { Status::Failed }
+    }
+
+    fn end(&mut self, _direction: Direction, _out: &mut Transactions) {}
+
+    fn footprint(&self) -> usize {
+        size_of::<Self>() + self.frames.iter().map(Frames::footprint).sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::protocol::Limits;
+
+    #[test]
+    fn each_message_has_its_command() {
+        let mut two = [0; 52];
+        two[0] = 0x63;
+        two[2] = 2;
+        two[26] = 0x65;
+        assert_eq!(probe(Direction::ToServer, &two), Probe::Yes);
+        let mut out = Transactions::new(Limits::default());
+        let mut enip = Enip::new();
+        for byte in two {
+            enip.data(Direction::ToServer, &[byte], &mut out);
+        }
+        let commands: Vec<u64> = out
+            .iter_mut()
+            .flat_map(|it| it.numbers().iter().map(|it| it.2).collect::<Vec<_>>())
+            .collect();
+        assert_eq!(commands, [0x63, 0x65]);
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(data in proptest::collection::vec(any::<u8>(), 0..128)) {
+            let mut out = Transactions::new(Limits::default());
+            let _ = probe(Direction::ToServer, &data);
+            Enip::new().data(Direction::ToServer, &data, &mut out);
+        }
+    }
+}
