@@ -5,6 +5,7 @@
 
 mod ber;
 mod buffer;
+pub mod dcerpc;
 pub mod dns;
 pub mod enip;
 pub mod file;
@@ -15,11 +16,14 @@ pub mod krb5;
 pub mod ldap;
 mod line;
 mod mime;
+pub mod nfs;
 pub mod quic;
 pub(crate) mod read;
+mod record;
 pub(crate) mod registry;
 pub mod rfb;
 pub mod sip;
+pub mod smb;
 pub mod smtp;
 pub mod snmp;
 pub mod ssh;
