@@ -105,11 +105,11 @@ fn ipv4_lengths_are_checked() {
     };
     assert_eq!(anomaly(raw(&with(0, 0x44))), Anomaly::Ipv4HeaderLength);
     assert_eq!(anomaly(raw(&with(0, 0x4f))), Anomaly::Ipv4HeaderLength);
-    assert_eq!(anomaly(raw(&with(3, 19))), Anomaly::Ipv4TotalLength);
+    assert_eq!(anomaly(raw(&with(3, 19))), Anomaly::Ipv4TotalLengthShort);
     assert_eq!(anomaly(raw(&with(3, 33))), Anomaly::Ipv4TotalLength);
     assert_eq!(anomaly(raw(&with(0, 0x55))), Anomaly::IpVersion);
     assert_eq!(anomaly(raw(&good[..19])), Anomaly::Ipv4HeaderTruncated);
-    assert_eq!(anomaly(raw(&with(25, 7))), Anomaly::UdpLength);
+    assert_eq!(anomaly(raw(&with(25, 7))), Anomaly::UdpLengthShort);
     assert_eq!(anomaly(raw(&with(25, 13))), Anomaly::UdpLength);
 }
 
@@ -217,7 +217,7 @@ fn tcp_data_offset_is_checked() {
     assert_eq!(anomaly(raw(&bytes)), Anomaly::TcpDataOffset);
     bytes[32] = 0x60;
     let malformed = raw(&bytes).unwrap_err();
-    assert_eq!(malformed.anomaly, Anomaly::TcpDataOffset);
+    assert_eq!(malformed.anomaly, Anomaly::TcpHeaderBeyond);
     assert_eq!(malformed.network.unwrap().source, address("10.0.0.1"));
 }
 
@@ -233,15 +233,17 @@ fn arp_is_read() {
     assert_eq!(arp.sender, Ipv4Addr::new(10, 0, 0, 1));
     assert_eq!(arp.target_hardware, [6, 5, 4, 3, 2, 1]);
     bytes[18] = 7;
-    assert_eq!(anomaly(frame(&bytes)), Anomaly::ArpHeader);
+    assert_eq!(anomaly(frame(&bytes)), Anomaly::ArpHardwareSize);
 }
 
-const LINK_TYPES: [LinkType; 5] = [
+const LINK_TYPES: [LinkType; 7] = [
     LinkType::Ethernet,
     LinkType::RawIp,
     LinkType::Null,
     LinkType::LinuxSll,
     LinkType::LinuxSll2,
+    LinkType::Ppp,
+    LinkType::CiscoHdlc,
 ];
 
 /// Frames that are nearly in order, so that the depths are reached.
@@ -276,7 +278,7 @@ proptest! {
     fn any_bytes_are_survived(
         bytes in prop_oneof![proptest::collection::vec(any::<u8>(), 0..200), nearly_valid()],
         more in 0_usize..2000,
-        link in 0_usize..5,
+        link in 0_usize..7,
     ) {
         let decoded = decode(&packet(&bytes, LINK_TYPES[link], bytes.len() + more));
         if let Ok(Decoded::Datagram(datagram)) = decoded {
