@@ -215,3 +215,5 @@ fn length32(length: usize) -> u32 {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod view_tests;
