@@ -1,6 +1,7 @@
 //! Frames to headers. Every access is checked; checksums are not, since between virtual links
 //! the kernel leaves them for hardware that never comes (`CHECKSUM_PARTIAL`).
 
+mod checksum;
 mod control;
 mod headers;
 mod ipv4;

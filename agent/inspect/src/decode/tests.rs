@@ -266,6 +266,7 @@ fn read_all(view: &PacketView<'_>) {
         view.sctp_chunks().count(),
     );
     let _ = (view.udp(), view.vlan.as_slice(), view.payload());
+    let _ = (view.ipv4_checksum_valid(), view.checksum_valid());
 }
 
 /// Frames that are nearly in order, so that the depths are reached.
