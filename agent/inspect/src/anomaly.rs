@@ -315,6 +315,12 @@ anomalies! {
     TcpSynFlood = 122, counted, "tcp_syn_flood", [], ["3whs_syn_flood"];
     /// The sender of an RST goes on: somebody else had sent it.
     TcpResetIgnored = 123, counted, "tcp_reset_ignored", [], ["suspected_rst_inject"];
+    /// Less than the header of 802.1ah.
+    BackboneTruncated = 124, counted, "backbone_truncated", ["ieee8021ah.header_too_small"], [];
+    /// Less than a VN-Tag (802.1BR).
+    VnTagTruncated = 125, counted, "vn_tag_truncated", ["vntag.header_too_small"], [];
+    /// An EtherType behind a VN-Tag that is not looked into.
+    VnTagUnknownType = 126, counted, "vn_tag_unknown_type", ["vntag.unknown_type"], [];
 }
 
 impl Anomaly {

@@ -25,6 +25,8 @@ pub(super) mod ethertype {
     pub(in super::super) const PPPOE_SESSION: u16 = 0x8864;
     pub(in super::super) const SERVICE_VLAN: u16 = 0x88a8;
     pub(in super::super) const ERSPAN: u16 = 0x88be;
+    pub(in super::super) const BACKBONE: u16 = 0x88e7;
+    pub(in super::super) const VN_TAG: u16 = 0x8926;
     pub(in super::super) const NSH: u16 = 0x894f;
     pub(in super::super) const OLD_SERVICE_VLAN: u16 = 0x9100;
     /// Below it stands the length of an 802.3 frame.
@@ -89,7 +91,8 @@ pub(super) fn payload<'a>(
     mut rest: Slice<'a>,
     view: &mut PacketView<'a>,
 ) -> Result<'a> {
-    for tags in 0..=MAX_VLAN_TAGS {
+    let mut unknown = Anomaly::EthernetUnknownType;
+    for _ in 0..=MAX_VLAN_TAGS {
         match ethertype {
             ethertype::IPV4 => return ipv4::decode(rest, view),
             ethertype::IPV6 => return ipv6::decode(rest, view),
@@ -103,14 +106,23 @@ pub(super) fn payload<'a>(
                 view.vlan.push(u16::from_be_bytes([t0, t1]));
                 ethertype = u16::from_be_bytes([high, low]);
                 rest = rest.skip(4);
+                unknown = Anomaly::VlanUnknownType;
+            }
+            // The backbone's service, then the addresses of the frame that it carries.
+            ethertype::BACKBONE => {
+                let &[.., high, low] = rest.header::<18>(Anomaly::BackboneTruncated)?;
+                ethertype = u16::from_be_bytes([high, low]);
+                rest = rest.skip(18);
+            }
+            ethertype::VN_TAG => {
+                let &[.., high, low] = rest.header::<6>(Anomaly::VnTagTruncated)?;
+                ethertype = u16::from_be_bytes([high, low]);
+                rest = rest.skip(6);
+                unknown = Anomaly::VnTagUnknownType;
             }
             other => {
                 if other >= ethertype::LEAST {
-                    view.events.insert(if tags == 0 {
-                        Anomaly::EthernetUnknownType
-                    } else {
-                        Anomaly::VlanUnknownType
-                    });
+                    view.events.insert(unknown);
                 }
                 return Ok(Decoded::Other(other));
             }

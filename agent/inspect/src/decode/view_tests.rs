@@ -318,6 +318,8 @@ fn labels_and_service_headers_are_looked_through() {
         (0x8847, with(&[0, 1, 0, 64, 0, 1, 1, 64], &packet)),
         (0x8848, with(&[0, 1, 1, 64], &pseudowire)),
         (0x894f, with(&[0, 2, 2, 1, 0, 0, 1, 1], &packet)),
+        (0x8926, with(&[0, 0, 0, 0, 8, 0], &packet)),
+        (0x88e7, with(&[0; 4], &ethernet(&packet))),
         (
             0x894f,
             with(
@@ -333,6 +335,8 @@ fn labels_and_service_headers_are_looked_through() {
         assert_eq!(datagram(frame(&bytes)).payload, b"in", "{ethertype:x}");
     }
     let odd = |ethertype, payload: &[u8]| anomaly(frame(&link(ethertype, payload)));
+    assert_eq!(odd(0x8926, &[0; 5]), Anomaly::VnTagTruncated);
+    assert_eq!(odd(0x88e7, &[0; 17]), Anomaly::BackboneTruncated);
     assert_eq!(odd(0x8847, &bottom(1)), Anomaly::MplsRouterAlert);
     assert_eq!(odd(0x8847, &bottom(3)), Anomaly::MplsImplicitNull);
     assert_eq!(odd(0x8847, &[0, 1, 0, 64]), Anomaly::MplsTruncated);
