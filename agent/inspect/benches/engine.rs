@@ -11,6 +11,7 @@ use std::{
 
 use hydrophone_inspect::{
     Timestamp,
+    anomaly::AnomalySet,
     decode::{Headers, TcpFlags, Transport},
     engine::{Engine, FlowMatches, FlowState, FlowView, Inspection, Scratch, Unit},
     rule::{RuleSetBuilder, STARTER, STARTER_NAME, Variables},
@@ -103,6 +104,8 @@ fn inspect(engine: &Engine, flows: &[Vec<u8>], segment: usize) {
                 data: flow.get(..end).unwrap_or_default(),
                 data_start: 0,
                 fresh,
+                view: None,
+                events: AnomalySet::default(),
                 transaction: None,
             };
             engine.inspect(

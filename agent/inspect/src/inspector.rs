@@ -11,8 +11,9 @@ use std::sync::Arc;
 pub use limits::{InspectorLimits, InspectorStats, Timeouts};
 
 use crate::{
-    decode::{self, Datagram, Decoded, Headers, Malformed, Network},
-    engine::{Engine, Scratch},
+    anomaly::AnomalySet,
+    decode::{self, Datagram, Decoded, Fragment, Frame, Headers, Inner, Network, PacketView},
+    engine::{Engine, FlowMatches, FlowState, FlowView, Inspection, Rule, Scratch, Unit},
     finding::{Context, Endpoint, FlowSummary},
     flow::{
         Direction, Flow, FlowKey,
@@ -91,22 +92,25 @@ impl Inspector {
         self.stats.bytes += u64::from(packet.wire_length);
         self.now = self.now.max(packet.timestamp);
         self.expire(EXPIRED_WITH_PACKET, sink);
-        match decode::decode(packet) {
-            Ok(Decoded::Datagram(datagram)) => self.datagram(packet, &datagram, false, sink),
-            Ok(Decoded::Fragment(fragment)) => {
-                self.stats.fragmented += 1;
-                let inserted = self.fragments.insert(&fragment, packet.scope, self.now);
-                if let Some(anomaly) = inserted.anomaly {
-                    let network = Some(fragment.network);
-                    self.malformed(packet, Malformed { anomaly, network }, sink);
-                }
-                if let Some((network, payload)) = inserted.datagram {
-                    self.reassembled(packet, network, &payload, sink);
-                }
+        let frame = decode::decode_frame(packet);
+        self.frame(packet, &frame, sink);
+    }
+
+    /// A packet as it was captured, or one that was in another.
+    fn frame(&mut self, packet: &Packet<'_>, frame: &Frame<'_>, sink: &mut impl SignalSink) {
+        let view = &frame.view;
+        match &frame.decoded {
+            Ok(Decoded::Datagram(datagram)) => self.datagram(packet, datagram, sink),
+            Ok(Decoded::Fragment(fragment)) => self.fragment(packet, fragment, *view, sink),
+            Ok(Decoded::Arp(_)) => {
+                self.stats.arp += 1;
+                self.without_flow_packet(packet, None, view, sink);
             }
-            Ok(Decoded::Arp(_)) => self.stats.arp += 1,
-            Ok(Decoded::Other(_)) => self.stats.not_ip += 1,
-            Err(malformed) => self.malformed(packet, malformed, sink),
+            Ok(Decoded::Other(_)) => {
+                self.stats.not_ip += 1;
+                self.without_flow_packet(packet, None, view, sink);
+            }
+            Err(malformed) => self.without_flow_packet(packet, malformed.network, view, sink),
         }
     }
 
@@ -123,27 +127,51 @@ impl Inspector {
         self.tick(Timestamp(u64::MAX), sink);
     }
 
-    fn reassembled(
+    fn fragment(
         &mut self,
         packet: &Packet<'_>,
-        network: Network,
-        payload: &[u8],
+        fragment: &Fragment<'_>,
+        mut view: PacketView<'_>,
         sink: &mut impl SignalSink,
     ) {
-        match decode::decode_reassembled(network, payload) {
-            Ok(datagram) => self.datagram(packet, &datagram, true, sink),
-            Err(malformed) => self.malformed(packet, malformed, sink),
+        self.stats.fragmented += 1;
+        let inserted = self.fragments.insert(fragment, packet.scope, self.now);
+        if let Some(anomaly) = inserted.anomaly {
+            view.events.insert(anomaly);
         }
+        self.without_flow_packet(packet, Some(fragment.network), &view, sink);
+        if let Some((network, payload)) = inserted.datagram {
+            let frame = decode::decode_reassembled(network, &payload, &view);
+            self.frame(packet, &frame, sink);
+        }
+    }
+
+    /// The packet in a datagram is a packet of its own, seen at the same place.
+    fn inner(
+        &mut self,
+        outer: &Packet<'_>,
+        inner: &Inner<'_>,
+        depth: u8,
+        sink: &mut impl SignalSink,
+    ) {
+        let frame = decode::decode_inner(inner, depth);
+        let packet = Packet {
+            bytes: inner.slice.bytes,
+            wire_length: frame.view.length,
+            ..*outer
+        };
+        self.frame(&packet, &frame, sink);
     }
 
     fn datagram(
         &mut self,
         packet: &Packet<'_>,
         datagram: &Datagram<'_>,
-        fragmented: bool,
         sink: &mut impl SignalSink,
     ) {
-        let (key, from_low) = FlowKey::new(&datagram.headers, packet.scope);
+        self.count(&datagram.view.events);
+        let (mut key, from_low) = FlowKey::new(&datagram.headers, packet.scope);
+        key.depth = datagram.view.depth;
         let mut index = self.flow(&key, from_low, &datagram.headers, sink);
         let segment = transmission::segment_header(datagram);
         if let Some(segment) = &segment
@@ -165,7 +193,8 @@ impl Inspector {
             stats: &mut self.stats,
             limits: &self.limits,
             timestamp: packet.timestamp,
-            fragmented,
+            fragmented: datagram.view.reassembled,
+            view: Some(&datagram.view),
             sink,
         };
         let held = flow.footprint();
@@ -179,6 +208,9 @@ impl Inspector {
         self.stream_memory = self.stream_memory.saturating_sub(held) + holds;
         self.table.touch(index, lifetime, holds > 0);
         self.relieve(sink);
+        if let Some(inner) = &datagram.inner {
+            self.inner(packet, inner, datagram.view.depth, sink);
+        }
     }
 
     /// The flow of a packet; a new one when there is none.
@@ -245,6 +277,7 @@ impl Inspector {
                 limits: &self.limits,
                 timestamp: flow.last_seen,
                 fragmented: false,
+                view: None,
                 sink,
             };
             evaluation.end(flow, Direction::ToServer);
@@ -267,6 +300,7 @@ impl Inspector {
                 limits: &self.limits,
                 timestamp: flow.last_seen,
                 fragmented: false,
+                view: None,
                 sink,
             };
             evaluation.release(flow, Direction::ToServer);
@@ -276,15 +310,85 @@ impl Inspector {
         self.table.released(index);
     }
 
-    fn malformed(&mut self, packet: &Packet<'_>, malformed: Malformed, sink: &mut impl SignalSink) {
-        let anomaly = malformed.anomaly;
-        self.stats.count(anomaly);
-        if !self.muffler.admits(packet.ifindex, anomaly, self.now) {
-            self.stats.anomalies_muffled += 1;
-            return;
+    /// A packet that has no flow: one that could not be decoded any further, a fragment, ARP, or
+    /// no IP at all. Rules on packets are to be evaluated here (`alert pkthdr`, `arp`, `ether`,
+    /// `ip`): `view` has all that is known of it, its events included.
+    fn without_flow_packet(
+        &mut self,
+        packet: &Packet<'_>,
+        network: Option<Network>,
+        view: &PacketView<'_>,
+        sink: &mut impl SignalSink,
+    ) {
+        self.count(&view.events);
+        self.inspect_frame(packet, network, view, sink);
+        for anomaly in view.events.iter().filter(|anomaly| anomaly.alerts()) {
+            if self.muffler.admits(packet.ifindex, anomaly, self.now) {
+                let context = without_flow(packet, network);
+                sink.signal(Signal::Anomaly { anomaly, context });
+            } else {
+                self.stats.anomalies_muffled += 1;
+            }
         }
-        let context = without_flow(packet, malformed.network);
-        sink.signal(Signal::Anomaly { anomaly, context });
+    }
+
+    /// The rules that look at packets, for one without a flow.
+    fn inspect_frame(
+        &mut self,
+        packet: &Packet<'_>,
+        network: Option<Network>,
+        view: &PacketView<'_>,
+        sink: &mut impl SignalSink,
+    ) {
+        const UNKNOWN: core::net::IpAddr = core::net::IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED);
+        let headers = Headers {
+            source: network.map_or(UNKNOWN, |network| network.source),
+            destination: network.map_or(UNKNOWN, |network| network.destination),
+            protocol: network.map_or(0, |network| network.protocol),
+            ttl: network.map_or(0, |network| network.ttl),
+            transport: decode::Transport::Other,
+            payload_length: view.message_length,
+        };
+        let inspection = Inspection {
+            headers: &headers,
+            flow: FlowView {
+                to_server: true,
+                ..FlowView::default()
+            },
+            unit: Unit::Frame,
+            data: view.payload(),
+            data_start: 0,
+            fresh: 0,
+            view: Some(view),
+            events: AnomalySet::default(),
+            transaction: None,
+        };
+        let mut matched = 0;
+        let mut found = |rule: &Arc<Rule>| {
+            matched += 1;
+            sink.signal(Signal::Match {
+                rule: Arc::clone(rule),
+                context: without_flow(packet, network),
+            });
+        };
+        self.engine.inspect(
+            &inspection,
+            &mut FlowState::default(),
+            packet.timestamp,
+            &mut FlowMatches::default(),
+            &mut self.scratch,
+            &mut found,
+        );
+        self.stats.inspections += 1;
+        self.stats.matches += matched;
+    }
+
+    fn count(&mut self, events: &AnomalySet) {
+        if !events.is_empty() {
+            for anomaly in events.iter() {
+                self.stats.count(anomaly);
+            }
+        }
     }
 }
 

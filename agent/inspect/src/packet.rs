@@ -56,6 +56,10 @@ pub enum LinkType {
     LinuxSll,
     /// Linux cooked capture v2 (DLT 276).
     LinuxSll2,
+    /// PPP, with or without address and control octets (DLT 9, 50).
+    Ppp,
+    /// Cisco HDLC (DLT 104).
+    CiscoHdlc,
 }
 
 /// The process that opened a socket, as seen in its own `connect` or `sendmsg` call.

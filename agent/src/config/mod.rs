@@ -20,8 +20,8 @@ use std::path::Path;
 pub use error::{ConfigError, ConfigErrors};
 pub use layers::{Origin, Setting};
 pub use model::{
-    AddressMeaning, Alert, Behavior, Census, Checksums, Config, Format, Inspect, Log, LogLevel, Rules, Sensor, Sinks, Stdout,
-    Storm, Syslog, SyslogFacility, SyslogTarget,
+    AddressMeaning, Alert, Behavior, Census, Checksums, Config, Format, Inspect, Log, LogLevel,
+    Rules, Sensor, Sinks, Stdout, Storm, Syslog, SyslogFacility, SyslogTarget,
 };
 pub use units::{ByteSize, Interval};
 

@@ -58,7 +58,10 @@ pub fn load_rules(config: &config::Rules) -> Result<Rules, DaemonError> {
         match fs::read(path) {
             Ok(bytes) => builder.add_classifications(&String::from_utf8_lossy(&bytes)),
             Err(error) => {
-                return Err(DaemonError::Rules(format!("cannot read {}: {error}", path.display())));
+                return Err(DaemonError::Rules(format!(
+                    "cannot read {}: {error}",
+                    path.display()
+                )));
             }
         }
     }

@@ -421,7 +421,9 @@ const fn link_type(link_type: Linktype) -> Result<LinkType, i32> {
     match link_type.0 & 0xffff {
         0 | 108 => Ok(LinkType::Null),
         1 => Ok(LinkType::Ethernet),
+        9 | 50 => Ok(LinkType::Ppp),
         12 | 14 | 101 | 228 | 229 => Ok(LinkType::RawIp),
+        104 => Ok(LinkType::CiscoHdlc),
         113 => Ok(LinkType::LinuxSll),
         276 => Ok(LinkType::LinuxSll2),
         other => Err(other),

@@ -1,19 +1,33 @@
 //! Frames to headers. Every access is checked; checksums are not, since between virtual links
 //! the kernel leaves them for hardware that never comes (`CHECKSUM_PARTIAL`).
 
+mod checksum;
+mod control;
 mod headers;
 mod ipv4;
 mod ipv6;
+mod label;
 mod link;
+mod options;
+mod ppp;
 mod slice;
 mod transport;
+mod tunnel;
+mod view;
 
 use core::net::{IpAddr, Ipv4Addr};
 
 pub use headers::{Headers, TcpFlags, Transport};
 pub use link::MAX_VLAN_TAGS;
+pub(crate) use options::tcp_timestamps;
+pub use options::{HeaderOption, Options};
+pub use tunnel::{Inner, MAX_TUNNELS};
+pub use view::{PacketView, SctpChunk, VlanIds};
 
-use crate::{anomaly::Anomaly, packet::Packet};
+use crate::{
+    anomaly::{Anomaly, AnomalySet},
+    packet::Packet,
+};
 use slice::Slice;
 
 /// What a frame holds.
@@ -38,6 +52,10 @@ pub struct Datagram<'a> {
     pub payload: &'a [u8],
     /// TCP options (RFC 9293 section 3.2), empty for others.
     pub tcp_options: &'a [u8],
+    /// The packet that it carries, when it is a tunnel's (GRE, IP in IP, Teredo, VXLAN, Geneve).
+    pub inner: Option<Inner<'a>>,
+    /// Its headers as they were on the wire, and what was wrong with them.
+    pub view: PacketView<'a>,
 }
 
 /// The network header, as far as the stages after it need it.
@@ -113,29 +131,82 @@ impl Malformed {
     }
 }
 
-/// Decodes one frame.
+/// One packet, decoded as far as it was in order.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// What it holds; for a datagram, its own `view` is the same.
+    pub decoded: Result<Decoded<'a>, Malformed>,
+    /// Its headers, also of what could not be decoded any further. Its events include the
+    /// anomaly that ended decoding.
+    pub view: PacketView<'a>,
+}
+
+impl<'a> Frame<'a> {
+    fn new(
+        mut view: PacketView<'a>,
+        decode: impl FnOnce(&mut PacketView<'a>) -> Result<Decoded<'a>, Malformed>,
+    ) -> Self {
+        let decoded = decode(&mut view);
+        if let Err(malformed) = &decoded {
+            view.events.insert(malformed.anomaly);
+        }
+        Self { decoded, view }
+    }
+}
+
+/// Decodes one frame. See [`decode_frame`], which tells more.
 ///
 /// # Errors
 /// [`Malformed`] when a header contradicts itself, the frame, or its RFC in a way that makes
 /// Linux drop the packet, or when the capture ends inside the headers.
 pub fn decode<'a>(packet: &Packet<'a>) -> Result<Decoded<'a>, Malformed> {
-    let wire = usize::try_from(packet.wire_length).unwrap_or(usize::MAX);
-    link::decode(packet.link_type, Slice::new(packet.bytes, wire))
+    decode_frame(packet).decoded
 }
 
-/// Decodes the payload of a datagram that was put together from fragments.
-///
-/// # Errors
-/// As [`decode`].
-pub fn decode_reassembled(network: Network, payload: &[u8]) -> Result<Datagram<'_>, Malformed> {
+/// Decodes one frame.
+#[must_use]
+pub fn decode_frame<'a>(packet: &Packet<'a>) -> Frame<'a> {
+    let wire = usize::try_from(packet.wire_length).unwrap_or(usize::MAX);
+    let view = PacketView {
+        length: packet.wire_length,
+        ..PacketView::default()
+    };
+    Frame::new(view, |view| {
+        link::decode(packet.link_type, Slice::new(packet.bytes, wire), view)
+    })
+}
+
+/// Decodes the packet in a packet whose depth is `outer`.
+#[must_use]
+pub fn decode_inner<'a>(inner: &Inner<'a>, outer: u8) -> Frame<'a> {
+    let view = PacketView {
+        length: length32(inner.slice.wire),
+        depth: outer.saturating_add(1),
+        ..PacketView::default()
+    };
+    Frame::new(view, |view| inner.decode(view))
+}
+
+/// Decodes the payload of a datagram that was put together from fragments, of which the last to
+/// come had this view.
+#[must_use]
+pub fn decode_reassembled<'a>(
+    network: Network,
+    payload: &'a [u8],
+    fragment: &PacketView<'a>,
+) -> Frame<'a> {
     let slice = Slice::new(payload, payload.len());
-    match network.source {
-        IpAddr::V4(_) => transport::decode(network, slice),
-        IpAddr::V6(_) => match ipv6::after_header(network, slice, false)? {
-            Decoded::Datagram(datagram) => Ok(datagram),
-            _ => Err(Malformed::within(Anomaly::Ipv6ExtensionChain, network)),
-        },
-    }
+    let view = PacketView {
+        // What was wrong with the fragment is the fragment's.
+        events: AnomalySet::default(),
+        ip_length: length32(fragment.ip.len() + payload.len()),
+        reassembled: true,
+        ..*fragment
+    };
+    Frame::new(view, |view| match network.source {
+        IpAddr::V4(_) => transport::decode(network, slice, view).map(Decoded::Datagram),
+        IpAddr::V6(_) => ipv6::after_fragments(network, slice, view),
+    })
 }
 
 /// `length` as the headers carry it; frames are far below 4 GiB.
@@ -145,3 +216,5 @@ fn length32(length: usize) -> u32 {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod view_tests;

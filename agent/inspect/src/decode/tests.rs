@@ -6,7 +6,7 @@ use crate::{
     packet::{Hook, LinkType, Owner, Timestamp},
 };
 
-fn packet(bytes: &[u8], link_type: LinkType, wire: usize) -> Packet<'_> {
+pub(super) fn packet(bytes: &[u8], link_type: LinkType, wire: usize) -> Packet<'_> {
     Packet {
         timestamp: Timestamp(1),
         hook: Hook::Capture,
@@ -20,30 +20,30 @@ fn packet(bytes: &[u8], link_type: LinkType, wire: usize) -> Packet<'_> {
     }
 }
 
-fn frame(bytes: &[u8]) -> Result<Decoded<'_>, Malformed> {
+pub(super) fn frame(bytes: &[u8]) -> Result<Decoded<'_>, Malformed> {
     decode(&packet(bytes, LinkType::Ethernet, bytes.len()))
 }
 
-fn raw(bytes: &[u8]) -> Result<Decoded<'_>, Malformed> {
+pub(super) fn raw(bytes: &[u8]) -> Result<Decoded<'_>, Malformed> {
     decode(&packet(bytes, LinkType::RawIp, bytes.len()))
 }
 
-fn datagram(decoded: Result<Decoded<'_>, Malformed>) -> Datagram<'_> {
+pub(super) fn datagram(decoded: Result<Decoded<'_>, Malformed>) -> Datagram<'_> {
     match decoded {
         Ok(Decoded::Datagram(datagram)) => datagram,
         other => panic!("not a datagram: {other:?}"),
     }
 }
 
-fn anomaly(decoded: Result<Decoded<'_>, Malformed>) -> Anomaly {
+pub(super) fn anomaly(decoded: Result<Decoded<'_>, Malformed>) -> Anomaly {
     decoded.expect_err("in order").anomaly
 }
 
-fn v4(protocol: u8, payload: &[u8]) -> Vec<u8> {
+pub(super) fn v4(protocol: u8, payload: &[u8]) -> Vec<u8> {
     ip(address("10.0.0.1"), address("10.0.0.2"), protocol, payload)
 }
 
-fn v6(protocol: u8, payload: &[u8]) -> Vec<u8> {
+pub(super) fn v6(protocol: u8, payload: &[u8]) -> Vec<u8> {
     ip(address("fd00::1"), address("fd00::2"), protocol, payload)
 }
 
@@ -105,11 +105,11 @@ fn ipv4_lengths_are_checked() {
     };
     assert_eq!(anomaly(raw(&with(0, 0x44))), Anomaly::Ipv4HeaderLength);
     assert_eq!(anomaly(raw(&with(0, 0x4f))), Anomaly::Ipv4HeaderLength);
-    assert_eq!(anomaly(raw(&with(3, 19))), Anomaly::Ipv4TotalLength);
+    assert_eq!(anomaly(raw(&with(3, 19))), Anomaly::Ipv4TotalLengthShort);
     assert_eq!(anomaly(raw(&with(3, 33))), Anomaly::Ipv4TotalLength);
     assert_eq!(anomaly(raw(&with(0, 0x55))), Anomaly::IpVersion);
     assert_eq!(anomaly(raw(&good[..19])), Anomaly::Ipv4HeaderTruncated);
-    assert_eq!(anomaly(raw(&with(25, 7))), Anomaly::UdpLength);
+    assert_eq!(anomaly(raw(&with(25, 7))), Anomaly::UdpLengthShort);
     assert_eq!(anomaly(raw(&with(25, 13))), Anomaly::UdpLength);
 }
 
@@ -217,7 +217,7 @@ fn tcp_data_offset_is_checked() {
     assert_eq!(anomaly(raw(&bytes)), Anomaly::TcpDataOffset);
     bytes[32] = 0x60;
     let malformed = raw(&bytes).unwrap_err();
-    assert_eq!(malformed.anomaly, Anomaly::TcpDataOffset);
+    assert_eq!(malformed.anomaly, Anomaly::TcpHeaderBeyond);
     assert_eq!(malformed.network.unwrap().source, address("10.0.0.1"));
 }
 
@@ -233,16 +233,41 @@ fn arp_is_read() {
     assert_eq!(arp.sender, Ipv4Addr::new(10, 0, 0, 1));
     assert_eq!(arp.target_hardware, [6, 5, 4, 3, 2, 1]);
     bytes[18] = 7;
-    assert_eq!(anomaly(frame(&bytes)), Anomaly::ArpHeader);
+    assert_eq!(anomaly(frame(&bytes)), Anomaly::ArpHardwareSize);
 }
 
-const LINK_TYPES: [LinkType; 5] = [
+const LINK_TYPES: [LinkType; 7] = [
     LinkType::Ethernet,
     LinkType::RawIp,
     LinkType::Null,
     LinkType::LinuxSll,
     LinkType::LinuxSll2,
+    LinkType::Ppp,
+    LinkType::CiscoHdlc,
 ];
+
+/// An Ethernet frame of this `EtherType`.
+pub(super) fn link(ethertype: u16, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![2; 12];
+    frame.extend(ethertype.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+/// Reads whatever a rule may ask for.
+fn read_all(view: &PacketView<'_>) {
+    let _ = (view.tos(), view.ttl(), view.ip_id(), view.fragment_bits());
+    let _ = (view.fragment_offset(), view.ip_options().count());
+    let _ = (view.tcp_options().count(), view.tcp_mss());
+    let _ = (view.tcp_window_scale(), view.icmpv4(), view.icmpv6_mtu());
+    let _ = (
+        view.igmp_type(),
+        view.sctp_tag(),
+        view.sctp_chunks().count(),
+    );
+    let _ = (view.udp(), view.vlan.as_slice(), view.payload());
+    let _ = (view.ipv4_checksum_valid(), view.checksum_valid());
+}
 
 /// Frames that are nearly in order, so that the depths are reached.
 fn nearly_valid() -> impl Strategy<Value = Vec<u8>> {
@@ -255,6 +280,40 @@ fn nearly_valid() -> impl Strategy<Value = Vec<u8>> {
         ))),
         Just(ethernet(&v6(58, &frames::icmp(128, 0, 1, 1, b"ping")))),
         Just(ethernet(&v4(51, &[6; 64]))),
+        Just(ethernet(&v4(
+            2,
+            &[0x22, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0]
+        ))),
+        Just(ethernet(&v4(
+            132,
+            &[0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4]
+        ))),
+        Just(ethernet(&v4(
+            47,
+            &[0x30, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x45, 0, 0, 20]
+        ))),
+        Just(ethernet(&v4(
+            47,
+            &[
+                0x30, 0x81, 0x88, 0x0b, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x21
+            ]
+        ))),
+        Just(ethernet(&v4(17, &udp(1, 4789, &[8; 64])))),
+        Just(ethernet(&v4(17, &udp(1, 6081, &[0; 64])))),
+        Just(ethernet(&v4(17, &udp(1, 3544, &[0x60; 64])))),
+        Just(link(0x8863, &[0x11, 9, 0, 0, 0, 4, 1, 1, 0, 0])),
+        Just(link(
+            0x8864,
+            &[0x11, 0, 0, 1, 0, 22, 0, 0x21, 0x45, 0, 0, 20, 0, 0, 0, 0]
+        )),
+        Just(link(
+            0x8847,
+            &[0, 1, 1, 64, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+        )),
+        Just(link(
+            0x894f,
+            &[0, 2, 2, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+        )),
     ];
     (
         base,
@@ -276,12 +335,20 @@ proptest! {
     fn any_bytes_are_survived(
         bytes in prop_oneof![proptest::collection::vec(any::<u8>(), 0..200), nearly_valid()],
         more in 0_usize..2000,
-        link in 0_usize..5,
+        link in 0_usize..7,
     ) {
-        let decoded = decode(&packet(&bytes, LINK_TYPES[link], bytes.len() + more));
-        if let Ok(Decoded::Datagram(datagram)) = decoded {
+        let packet = packet(&bytes, LINK_TYPES[link], bytes.len() + more);
+        let mut frame = decode_frame(&packet);
+        read_all(&frame.view);
+        while let Ok(Decoded::Datagram(datagram)) = frame.decoded {
             prop_assert!(datagram.payload.len() <= datagram.headers.payload_length as usize);
             prop_assert!(datagram.payload.len() <= bytes.len());
+            prop_assert_eq!(datagram.payload, datagram.view.payload());
+            let Some(inner) = datagram.inner else {
+                break;
+            };
+            frame = decode_inner(&inner, frame.view.depth);
+            read_all(&frame.view);
         }
     }
 

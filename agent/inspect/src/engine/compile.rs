@@ -11,7 +11,10 @@ use crate::{
     decode::Transport,
     flow::Direction,
     protocol::{AppProtocol, Buffer, Transaction},
-    rule::{Content, Group as Tests, Protocol, StateChange, StateTest, Target, Test, Transform},
+    rule::{
+        Content, Group as Tests, PacketTest, Protocol, StateChange, StateTest, Target, Test,
+        Transform,
+    },
     signature::Action,
 };
 
@@ -42,14 +45,18 @@ enum Kind {
     Udp,
     Icmp,
     Other,
+    Frame,
+    StreamEvent,
 }
 
-const KINDS: [Kind; 5] = [
+const KINDS: [Kind; 7] = [
     Kind::TcpStream,
     Kind::TcpPacket,
     Kind::Udp,
     Kind::Icmp,
     Kind::Other,
+    Kind::Frame,
+    Kind::StreamEvent,
 ];
 
 /// Rules for one kind and direction.
@@ -153,6 +160,8 @@ impl Compiled {
     ) {
         let kind = match (inspection.unit, inspection.headers.transport) {
             (Unit::Stream, _) => Kind::TcpStream,
+            (Unit::Frame, _) => Kind::Frame,
+            (Unit::StreamEvent, _) => Kind::StreamEvent,
             (Unit::Packet, _) if inspection.headers.protocol == TCP => Kind::TcpPacket,
             (Unit::Packet, _) if inspection.headers.protocol == UDP => Kind::Udp,
             (Unit::Packet, Transport::Icmp { .. }) => Kind::Icmp,
@@ -286,7 +295,16 @@ fn looks_at(rule: &Rule, kind: Kind) -> bool {
         rule.protocol,
         Protocol::Ip | Protocol::Ipv4 | Protocol::Ipv6 | Protocol::Packet | Protocol::Ether
     );
+    let event = rule
+        .packet
+        .iter()
+        .any(|test| matches!(test, PacketTest::StreamEvent(_)));
+    if event || kind == Kind::StreamEvent {
+        return event && kind == Kind::StreamEvent;
+    }
     match kind {
+        Kind::StreamEvent => false,
+        Kind::Frame => any || rule.protocol == Protocol::Arp,
         Kind::TcpStream => on_stream(rule),
         Kind::TcpPacket => match rule.protocol {
             Protocol::Tcp | Protocol::Application(_) => !on_stream(rule),
@@ -307,7 +325,6 @@ fn looks_at(rule: &Rule, kind: Kind) -> bool {
 /// Whether a rule is matched on the reassembled stream: it has content, and nothing in it asks for a
 /// single packet.
 fn on_stream(rule: &Rule) -> bool {
-    use crate::rule::PacketTest;
     let packet = rule.flow.stream == Some(false)
         || rule
             .groups

@@ -125,7 +125,7 @@ impl Engine {
         found: &mut dyn FnMut(&Arc<Rule>),
     ) {
         scratch.begin(self.compiled.rules.len());
-        if inspection.unit == Unit::Packet {
+        if inspection.unit != Unit::Stream {
             self.compiled.candidates(inspection, 0, scratch);
         } else if !matches.passed {
             let fresh = if matches.rescan { 0 } else { inspection.fresh };
@@ -134,7 +134,7 @@ impl Engine {
         }
         scratch.candidates.sort_unstable();
         let mut subject = self.subject(inspection, flow, now);
-        if inspection.unit == Unit::Packet {
+        if inspection.unit != Unit::Stream {
             self.verify(inspection, &mut subject, scratch, None);
         } else {
             self.verify(inspection, &mut subject, scratch, Some(matches));

@@ -2,8 +2,8 @@
 
 use super::Inspection;
 use crate::{
-    decode::Transport,
-    rule::{IntegerTest, PacketNumber, PacketTest, StreamSide},
+    decode::{PacketView, Transport},
+    rule::{FlagsTest, IntegerTest, PacketNumber, PacketTest, StreamSide, VlanLayer},
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -37,15 +37,67 @@ pub(super) fn passes(test: &PacketTest, inspection: &Inspection<'_>) -> bool {
                 wanted => (flow.application == *wanted) != *negated,
             }
         }
+        PacketTest::StreamEvent(wanted) => wanted.intersects(&inspection.events),
         PacketTest::IpOption(_)
         | PacketTest::FragmentBits { .. }
-        | PacketTest::Event(..)
+        | PacketTest::DecodeEvent(_)
         | PacketTest::VlanId(..)
-        | PacketTest::Checksum(..) => false,
+        | PacketTest::Checksum(..) => inspection.view.is_some_and(|view| wire(test, view)),
+    }
+}
+
+/// Tests of headers as they were on the wire.
+fn wire(test: &PacketTest, view: &PacketView<'_>) -> bool {
+    match test {
+        PacketTest::IpOption(None) => view.ip_options().next().is_some(),
+        PacketTest::IpOption(Some(kind)) => view.has_ip_option(*kind),
+        PacketTest::FragmentBits { bits, mode } => view.fragment_bits().is_some_and(|seen| {
+            let test = FlagsTest {
+                wanted: *bits,
+                mask: 0xff,
+                mode: *mode,
+            };
+            test.matches(seen)
+        }),
+        PacketTest::DecodeEvent(event) => event.raised(view),
+        PacketTest::VlanId(test, layer) => {
+            let tags = view.vlan.as_slice();
+            let passes = |tag: &u16| test.matches(u64::from(*tag));
+            match layer {
+                VlanLayer::Any => tags.iter().any(passes),
+                VlanLayer::All => !tags.is_empty() && tags.iter().all(passes),
+                VlanLayer::At(at) => {
+                    let from_end = usize::from(at.unsigned_abs());
+                    let tag = if *at < 0 {
+                        tags.len().checked_sub(from_end).and_then(|at| tags.get(at))
+                    } else {
+                        tags.get(from_end)
+                    };
+                    tag.is_some_and(passes)
+                }
+            }
+        }
+        PacketTest::Checksum(of, valid) => {
+            let seen = match *of {
+                "ipv4" => view.ipv4_checksum_valid(),
+                "igmp" if view.protocol != Some(2) => None,
+                "tcp" if view.protocol != Some(6) => None,
+                "udp" if view.protocol != Some(17) => None,
+                "icmp" if !matches!(view.protocol, Some(1 | 58)) => None,
+                _ => view.checksum_valid(),
+            };
+            seen == Some(*valid)
+        }
+        _ => false,
     }
 }
 
 fn number_passes(number: PacketNumber, test: IntegerTest, inspection: &Inspection<'_>) -> bool {
+    if let (PacketNumber::SctpChunkType, Some(view)) = (number, inspection.view) {
+        return view
+            .sctp_chunks()
+            .any(|chunk| test.matches(u64::from(chunk.kind)));
+    }
     number_of(number, inspection).is_some_and(|value| test.matches(value))
 }
 
@@ -76,6 +128,25 @@ fn number_of(number: PacketNumber, inspection: &Inspection<'_>) -> Option<u64> {
         (PacketNumber::FlowBytes, _) => bytes_to_server + bytes_to_client,
         (PacketNumber::FlowBytesToServer, _) => bytes_to_server,
         (PacketNumber::FlowBytesToClient, _) => bytes_to_client,
-        _ => return None,
+        (number, _) => return inspection.view.and_then(|view| wire_number(number, view)),
     })
+}
+
+fn wire_number(number: PacketNumber, view: &PacketView<'_>) -> Option<u64> {
+    match number {
+        PacketNumber::IpId => view.ip_id().map(u64::from),
+        PacketNumber::Tos => view.tos().map(u64::from),
+        PacketNumber::FragmentOffset => view.fragment_offset().map(u64::from),
+        PacketNumber::Icmpv6Mtu => view.icmpv6_mtu().map(u64::from),
+        PacketNumber::IgmpType => view.igmp_type().map(u64::from),
+        PacketNumber::TcpMss => view.tcp_mss().map(u64::from),
+        PacketNumber::TcpWindowScale => view.tcp_window_scale().map(u64::from),
+        PacketNumber::SctpChunkCount => {
+            view.sctp()?;
+            Some(view.sctp_chunks().count() as u64)
+        }
+        PacketNumber::SctpTag => view.sctp_tag().map(u64::from),
+        PacketNumber::VlanLayers => Some(view.vlan.as_slice().len() as u64),
+        _ => None,
+    }
 }

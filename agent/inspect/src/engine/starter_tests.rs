@@ -4,6 +4,7 @@ use core::net::IpAddr;
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::anomaly::AnomalySet;
 use crate::{
     decode::{Headers, TcpFlags, Transport},
     rule::{RuleSetBuilder, STARTER, STARTER_NAME, Variables},
@@ -130,6 +131,8 @@ fn inspect(
         data,
         data_start: 0,
         fresh: 0,
+        view: None,
+        events: AnomalySet::default(),
         transaction: None,
     };
     let mut found = BTreeSet::new();

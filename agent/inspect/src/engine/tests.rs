@@ -3,6 +3,7 @@ use core::net::IpAddr;
 use proptest::prelude::*;
 
 use super::*;
+use crate::anomaly::AnomalySet;
 use crate::decode::Transport;
 use crate::{
     decode::{Headers, TcpFlags},
@@ -87,6 +88,8 @@ fn stream(engine: &Engine, pieces: &[&[u8]]) -> Vec<u32> {
             data: &data,
             data_start: 0,
             fresh,
+            view: None,
+            events: AnomalySet::default(),
             transaction: None,
         };
         let mut take = |rule: &Arc<Rule>| found.push(rule.signature.sid);
@@ -105,6 +108,8 @@ fn packet(engine: &Engine, headers: &Headers, flow: FlowView, data: &[u8]) -> Ve
         data,
         data_start: 0,
         fresh: 0,
+        view: None,
+        events: AnomalySet::default(),
         transaction: None,
     };
     let mut found = Vec::new();
@@ -189,6 +194,8 @@ fn offsets_count_from_the_start_of_the_stream() {
             data: b"abc",
             data_start,
             fresh: 0,
+            view: None,
+            events: AnomalySet::default(),
             transaction: None,
         };
         let mut take = |_: &Arc<Rule>| found += 1;
@@ -288,6 +295,8 @@ fn window<'a>(headers: &'a Headers, data: &'a [u8]) -> Inspection<'a> {
         data,
         data_start: 0,
         fresh: 0,
+        view: None,
+        events: AnomalySet::default(),
         transaction: None,
     }
 }

@@ -63,6 +63,17 @@ fn groups(rule: &Rule, inspection: &Inspection<'_>, after: usize, memory: &mut M
         let verdict = match group.target {
             Target::Payload => payload(group, inspection, after, memory),
             Target::Transaction(_) => instances(rule, group, inspection, memory),
+            Target::Header(HeaderBuffer::SctpChunkData) => {
+                let mut chunks = inspection
+                    .view
+                    .into_iter()
+                    .flat_map(|view| view.sctp_chunks());
+                if chunks.any(|chunk| whole(group, chunk.data, memory) == Verdict::Match) {
+                    Verdict::Match
+                } else {
+                    Verdict::Never
+                }
+            }
             Target::Header(header) => match header_bytes(header, inspection) {
                 Some(bytes) => whole(group, &bytes, memory),
                 None => Verdict::Never,
@@ -210,8 +221,14 @@ fn addressed(rule: &Rule, inspection: &Inspection<'_>) -> bool {
         address: headers.destination,
         port: destination_port,
     };
+    // What has no addresses is at no place that a rule could name.
+    let nowhere = matches!(
+        rule.protocol,
+        Protocol::Packet | Protocol::Ether | Protocol::Arp
+    ) && inspection.unit == Unit::Frame;
     of_protocol(rule, inspection)
-        && (between(rule, source, destination)
+        && (nowhere
+            || between(rule, source, destination)
             || (rule.bidirectional || rule.transactional) && between(rule, destination, source))
 }
 
@@ -219,6 +236,11 @@ fn of_protocol(rule: &Rule, inspection: &Inspection<'_>) -> bool {
     let protocol = inspection.headers.protocol;
     match rule.protocol {
         Protocol::Icmp => matches!(protocol, 1 | 58),
+        Protocol::Arp => inspection.view.is_some_and(|view| !view.arp.is_empty()),
+        Protocol::Ether => inspection
+            .view
+            .is_some_and(|view| !view.ethernet.is_empty()),
+        Protocol::Ip => inspection.view.is_none_or(|view| !view.ip.is_empty()),
         Protocol::Ipv4 => inspection.headers.source.is_ipv4(),
         Protocol::Ipv6 => inspection.headers.source.is_ipv6(),
         other => other.transport().is_none_or(|wanted| wanted == protocol),
@@ -304,6 +326,23 @@ fn header_bytes<'a>(header: HeaderBuffer, inspection: &Inspection<'a>) -> Option
         HeaderBuffer::IpDestination => Some(Cow::Owned(
             address_key(inspection.headers.destination).to_vec(),
         )),
-        _ => None,
+        header => {
+            let view = inspection.view?;
+            let bytes = match header {
+                HeaderBuffer::Ether => Some(view.ethernet).filter(|bytes| !bytes.is_empty()),
+                HeaderBuffer::Ipv4 => view.ipv4(),
+                HeaderBuffer::Ipv6 => view.ipv6(),
+                HeaderBuffer::Tcp => view.tcp(),
+                HeaderBuffer::Udp => view.udp(),
+                HeaderBuffer::Icmpv4 => view.icmpv4(),
+                HeaderBuffer::Icmpv6 => view.icmpv6(),
+                HeaderBuffer::Igmp => view.igmp(),
+                HeaderBuffer::Sctp => view.sctp(),
+                HeaderBuffer::SctpChunkData
+                | HeaderBuffer::IpSource
+                | HeaderBuffer::IpDestination => None,
+            };
+            bytes.map(Cow::Borrowed)
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! What the flow stage hands to the engine for one evaluation.
 
 use crate::{
-    decode::Headers,
+    anomaly::AnomalySet,
+    decode::{Headers, PacketView},
     flow::Direction,
     protocol::{AppProtocol, Transaction},
 };
@@ -14,6 +15,10 @@ pub enum Unit {
     Packet,
     /// A window of one direction's reassembled TCP stream. Content keywords apply.
     Stream,
+    /// A packet without a flow: not IP, a fragment, or one that could not be decoded.
+    Frame,
+    /// Nothing but [`Inspection::events`].
+    StreamEvent,
 }
 
 /// What the flow stage knows of the flow (Suricata: `flow`).
@@ -68,6 +73,10 @@ pub struct Inspection<'a> {
     pub data_start: u64,
     /// `data[..fresh]` was evaluated before; a match must touch a byte at or after it.
     pub fresh: usize,
+    /// The packet's headers as they were on the wire, if a packet is looked at.
+    pub view: Option<&'a PacketView<'a>>,
+    /// What reassembly has just found (Suricata: `stream-event`).
+    pub events: AnomalySet,
     /// The transaction that is looked at, if one is.
     pub transaction: Option<&'a Transaction>,
 }

@@ -169,11 +169,12 @@ impl Defragmenter {
                 anomaly = Some(Anomaly::FragmentOverlap);
                 self.drop_malformed(&key);
             }
-            Added::Nothing | Added::Kept if too_many => {
+            Added::Nothing => anomaly = anomaly.or(Some(Anomaly::FragmentRepeat)),
+            Added::Kept if too_many => {
                 self.stats.run_limit += 1;
                 self.remove(&key);
             }
-            Added::Nothing | Added::Kept => {}
+            Added::Kept => {}
         }
         let datagram = complete.then(|| self.take(&key)).flatten();
         self.make_room();

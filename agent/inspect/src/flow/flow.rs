@@ -3,7 +3,7 @@
 use super::tcp::{Half, Phase};
 use super::{key::FlowKey, stream::Stream, table::Lifetime};
 use crate::{
-    anomaly::Anomaly,
+    anomaly::{Anomaly, AnomalySet},
     decode::{Headers, TcpFlags, Transport},
     engine::{FlowMatches, FlowState},
     finding::{Endpoint, FlowSummary},
@@ -85,7 +85,7 @@ pub(crate) struct Flow {
     /// More capture was asked for after a match.
     pub(crate) evidence_asked: bool,
     /// Anomalies that were raised: each once in a flow.
-    raised: u32,
+    raised: AnomalySet,
 }
 
 impl Flow {
@@ -127,7 +127,7 @@ impl Flow {
             state: FlowState::default(),
             application: None,
             evidence_asked: false,
-            raised: 0,
+            raised: AnomalySet::default(),
         }
     }
 
@@ -196,11 +196,8 @@ impl Flow {
     }
 
     /// Whether `anomaly` is the first of its kind in this flow.
-    pub(crate) const fn first(&mut self, anomaly: Anomaly) -> bool {
-        let bit = 1 << anomaly.index();
-        let first = self.raised & bit == 0;
-        self.raised |= bit;
-        first
+    pub(crate) fn first(&mut self, anomaly: Anomaly) -> bool {
+        self.raised.insert(anomaly)
     }
 
     /// Headers of a packet that was not seen, for what is delivered late.

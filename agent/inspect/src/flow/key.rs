@@ -19,6 +19,9 @@ pub struct FlowKey {
     pub protocol: u8,
     /// See [`crate::Packet::scope`].
     pub scope: u64,
+    /// How many packets its packets are in: what a tunnel carries and the same outside of it are
+    /// two flows, or each would repeat the other.
+    pub depth: u8,
 }
 
 impl FlowKey {
@@ -51,6 +54,7 @@ impl FlowKey {
             high,
             protocol: headers.protocol,
             scope,
+            depth: 0,
         };
         (key, from_low)
     }
@@ -74,7 +78,8 @@ impl Hash for FlowKey {
             }
         }
         let ports = u64::from(self.low.port) << 16 | u64::from(self.high.port);
-        state.write_u64(ports << 8 | u64::from(self.protocol));
+        let depth = u64::from(self.depth) << 40;
+        state.write_u64(depth | ports << 8 | u64::from(self.protocol));
         state.write_u64(self.scope);
     }
 }

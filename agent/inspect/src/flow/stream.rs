@@ -155,6 +155,9 @@ impl Stream {
         }
         while place > self.position {
             let hole_end = self.pending.first().map_or(place, |first| first.min(place));
+            if hole_end > self.position {
+                out(Event::Anomaly(Anomaly::StreamGap));
+            }
             self.skip_to(hole_end, stats);
             self.drain(limits, out);
         }

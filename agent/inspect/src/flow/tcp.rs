@@ -3,7 +3,7 @@
 use super::flow::{Direction, Flow};
 use crate::{
     anomaly::Anomaly,
-    decode::TcpFlags,
+    decode::{TcpFlags, tcp_timestamps},
     signal::{Attempt, Outcome},
 };
 
@@ -42,7 +42,16 @@ pub(crate) struct Half {
     probe: Option<Attempt>,
     /// A SYN in the middle of the connection: perhaps the next one on the same ports.
     next_start: Option<u32>,
+    /// SYNs that differed from the one before.
+    syns: u8,
+    /// The timestamp of its first SYN (RFC 7323 section 3).
+    timestamp: Option<u32>,
+    /// The sequence number of its RST, and how far the connection had come.
+    reset: Option<(u32, Phase)>,
 }
+
+/// Different SYNs on the same ports that somebody may honestly send.
+const MAX_SYNS: u8 = 11;
 
 /// The header of one segment.
 #[derive(Clone, Copy, Debug)]
@@ -113,6 +122,10 @@ pub(crate) fn begins_anew(
 /// Follows one segment.
 pub(crate) fn track(flow: &mut Flow, direction: Direction, segment: &SegmentHeader<'_>) -> Tracked {
     let mut tracked = Tracked::default();
+    if echoes_nothing(flow, direction, segment) {
+        tracked.anomaly = Some(Anomaly::TcpTimestamp);
+        return tracked;
+    }
     if segment.flags.any(TcpFlags::SYN) && segment.flags.any(TcpFlags::FIN | TcpFlags::RST) {
         tracked.anomaly = Some(Anomaly::TcpFlags);
         return tracked;
@@ -120,8 +133,14 @@ pub(crate) fn track(flow: &mut Flow, direction: Direction, segment: &SegmentHead
     if segment.flags.any(TcpFlags::RST) {
         return reset(flow, direction, segment);
     }
+    if goes_on(flow, direction, segment) {
+        tracked.anomaly = Some(Anomaly::TcpResetIgnored);
+    }
     if segment.flags.any(TcpFlags::SYN) {
         tracked.contact = synchronize(flow, direction, segment);
+        if flow.phase == Phase::SynSent && flow.client.tcp.syns > MAX_SYNS {
+            tracked.anomaly = Some(Anomaly::TcpSynFlood);
+        }
     } else {
         tracked.contact = proceed(flow, direction, segment);
     }
@@ -138,6 +157,43 @@ pub(crate) fn track(flow: &mut Flow, direction: Direction, segment: &SegmentHead
         flow.phase = Phase::Closed;
     }
     tracked
+}
+
+/// Whether an answer to SYN echoes a timestamp that was not in one: Linux takes neither its ACK
+/// nor its RST (`tcp_rcv_synsent_state_process`).
+fn echoes_nothing(flow: &Flow, direction: Direction, segment: &SegmentHeader<'_>) -> bool {
+    /// Timestamps count milliseconds or slower; SYN is sent again for a few minutes.
+    const MAX_AHEAD: u32 = 1 << 20;
+    if flow.phase != Phase::SynSent || direction == Direction::ToServer {
+        return false;
+    }
+    let echo = tcp_timestamps(segment.options).map_or(0, |(_, echo)| echo);
+    // Which of several SYNs is answered cannot be told.
+    let sent = flow
+        .client
+        .tcp
+        .timestamp
+        .filter(|_| flow.client.tcp.syns == 1);
+    echo != 0 && sent.is_some_and(|sent| echo.wrapping_sub(sent) > MAX_AHEAD)
+}
+
+/// Whether the segment acknowledges what the other side has sent after its RST: then that was
+/// forged, and the connection is where it was.
+fn goes_on(flow: &mut Flow, direction: Direction, segment: &SegmentHeader<'_>) -> bool {
+    if flow.phase != Phase::Closed || !segment.flags.any(TcpFlags::ACK) {
+        return false;
+    }
+    let other = &mut flow.sides_mut(direction).1.tcp;
+    let Some((sequence, phase)) = other.reset else {
+        return false;
+    };
+    let ahead = segment.acknowledgement.wrapping_sub(sequence);
+    if ahead.cast_signed() <= 0 {
+        return false;
+    }
+    other.reset = None;
+    flow.phase = phase;
+    true
 }
 
 impl Half {
@@ -181,6 +237,10 @@ fn synchronize(
     }
     let start = segment.payload_sequence();
     let repeated = sender.tcp.start == Some(start);
+    if !repeated {
+        sender.tcp.syns = sender.tcp.syns.saturating_add(1);
+        sender.tcp.timestamp = tcp_timestamps(segment.options).map(|(value, _)| value);
+    }
     if sender.stream.is_none() {
         sender.tcp.start = Some(start);
     }
@@ -236,6 +296,8 @@ fn reset(flow: &mut Flow, direction: Direction, segment: &SegmentHeader<'_>) -> 
             probe.map(|attempt| (attempt, Outcome::Refused))
         }
         Phase::None => None,
+        // The client refuses something that the server has not sent. Nobody is there to close.
+        Phase::SynSent => return Tracked::default(),
         Phase::Closed => return Tracked::default(),
         _ => {
             let (sender, _) = flow.sides_mut(direction);
@@ -256,7 +318,8 @@ fn reset(flow: &mut Flow, direction: Direction, segment: &SegmentHeader<'_>) -> 
             None
         }
     };
-    flow.phase = Phase::Closed;
+    let before = core::mem::replace(&mut flow.phase, Phase::Closed);
+    flow.sides_mut(direction).0.tcp.reset = Some((segment.sequence, before));
     Tracked {
         contact,
         anomaly: None,

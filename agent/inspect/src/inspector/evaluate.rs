@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::{InspectorLimits, InspectorStats, application::Application, transmission};
 use crate::{
-    anomaly::Anomaly,
-    decode::{Datagram, Headers, Transport},
+    anomaly::{Anomaly, AnomalySet},
+    decode::{Datagram, Headers, PacketView, Transport},
     engine::{Engine, FlowView, Inspection, Rule, Scratch, Unit},
     finding::{ApplicationRecord, Context},
     flow::{
@@ -29,10 +29,12 @@ pub(super) struct Evaluation<'a, S> {
     pub(super) timestamp: Timestamp,
     /// The packet was put together from fragments.
     pub(super) fragmented: bool,
+    /// The packet that is the occasion, if there is one.
+    pub(super) view: Option<&'a PacketView<'a>>,
     pub(super) sink: &'a mut S,
 }
 
-impl<S: SignalSink> Evaluation<'_, S> {
+impl<'a, S: SignalSink> Evaluation<'a, S> {
     /// A packet of any protocol but TCP.
     pub(super) fn message(
         &mut self,
@@ -195,13 +197,16 @@ impl<S: SignalSink> Evaluation<'_, S> {
     }
 
     /// The evaluation of these bytes as a packet of the flow.
-    fn inspection<'a>(
+    fn inspection<'b>(
         &self,
         flow: &Flow,
         direction: Direction,
-        headers: &'a Headers,
-        data: &'a [u8],
-    ) -> Inspection<'a> {
+        headers: &'b Headers,
+        data: &'b [u8],
+    ) -> Inspection<'b>
+    where
+        'a: 'b,
+    {
         let application = flow.application.as_ref();
         let stream = |direction| {
             let stream = flow.sender(direction).stream.as_ref();
@@ -224,6 +229,8 @@ impl<S: SignalSink> Evaluation<'_, S> {
             data,
             data_start: 0,
             fresh: 0,
+            view: self.view,
+            events: AnomalySet::default(),
             transaction: None,
         }
     }
@@ -387,6 +394,15 @@ impl<S: SignalSink> Evaluation<'_, S> {
     /// Counts an anomaly of a flow, and tells the first of each kind.
     fn anomaly(&mut self, flow: &mut Flow, direction: Direction, anomaly: Anomaly, data: &[u8]) {
         self.stats.count(anomaly);
+        let headers = flow.headers(direction);
+        let mut events = AnomalySet::default();
+        events.insert(anomaly);
+        let inspection = Inspection {
+            unit: Unit::StreamEvent,
+            events,
+            ..self.inspection(flow, direction, &headers, &[])
+        };
+        self.inspect(flow, direction, &inspection);
         if !flow.first(anomaly) {
             return;
         }

@@ -1,7 +1,7 @@
 //! What an inspector may use, and what it did.
 
 use crate::{
-    anomaly::Anomaly,
+    anomaly::{Anomaly, AnomalyCounts},
     flow::{FragmentLimits, FragmentStats, StreamLimits, StreamStats, table::Lifetime},
 };
 
@@ -121,7 +121,7 @@ pub struct InspectorStats {
     /// IP defragmentation.
     pub fragments: FragmentStats,
     /// Anomalies by [`Anomaly::index`], each occurrence.
-    pub anomalies: [u64; Anomaly::ALL.len()],
+    pub anomalies: AnomalyCounts,
     /// Of these: not told as a signal because the same link had just raised the same.
     pub anomalies_muffled: u64,
 }

@@ -1,11 +1,14 @@
 //! Which protocols are recognised, and who parses them: the one place that knows all.
 
-use super::{AppProtocol, Parser, Probe};
+use super::{
+    AppProtocol, Parser, Probe, dcerpc, dns, enip, ftp, http, krb5, ldap, nfs, quic, rfb, sip, smb,
+    smtp, snmp, ssh, tls, websocket,
+};
 use crate::flow::Direction;
 
 /// What carries a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Transport {
+pub(crate) enum Transport {
     /// Streams.
     Tcp,
     /// Datagrams.
@@ -23,7 +26,169 @@ struct Entry {
 }
 
 /// In the order asked.
-const ENTRIES: &[Entry] = &[];
+const ENTRIES: &[Entry] = &[
+    Entry {
+        protocol: AppProtocol::Http,
+        transport: Transport::Tcp,
+        probe: http::probe,
+        parser: || Box::new(http::Http::new()),
+        ports: &[],
+    },
+    Entry {
+        protocol: AppProtocol::Tls,
+        transport: Transport::Tcp,
+        probe: tls::probe,
+        parser: || Box::new(tls::Tls::new()),
+        ports: &[],
+    },
+    Entry {
+        protocol: AppProtocol::Ssh,
+        transport: Transport::Tcp,
+        probe: ssh::probe,
+        parser: || Box::new(ssh::Ssh::new()),
+        ports: &[],
+    },
+    Entry {
+        protocol: AppProtocol::Smb,
+        transport: Transport::Tcp,
+        probe: smb::probe,
+        parser: || Box::new(smb::Smb::new()),
+        ports: &[],
+    },
+    Entry {
+        protocol: AppProtocol::Dcerpc,
+        transport: Transport::Tcp,
+        probe: dcerpc::probe,
+        parser: || Box::new(dcerpc::Dcerpc::new()),
+        ports: &[],
+    },
+    Entry {
+        protocol: AppProtocol::Smtp,
+        transport: Transport::Tcp,
+        probe: smtp::probe,
+        parser: || Box::new(smtp::Smtp::new()),
+        ports: &[],
+    },
+    Entry {
+        protocol: AppProtocol::Ftp,
+        transport: Transport::Tcp,
+        probe: ftp::probe,
+        parser: || Box::new(ftp::Ftp::new()),
+        ports: &[],
+    },
+    Entry {
+        protocol: AppProtocol::Sip,
+        transport: Transport::Tcp,
+        probe: sip::probe,
+        parser: || Box::new(sip::Sip::tcp()),
+        ports: &[],
+    },
+    Entry {
+        protocol: AppProtocol::Rfb,
+        transport: Transport::Tcp,
+        probe: rfb::probe,
+        parser: || Box::new(rfb::Rfb::new()),
+        ports: &[],
+    },
+    Entry {
+        protocol: AppProtocol::Dns,
+        transport: Transport::Tcp,
+        probe: dns::probe_tcp,
+        parser: || Box::new(dns::Dns::tcp()),
+        ports: &[53],
+    },
+    Entry {
+        protocol: AppProtocol::Krb5,
+        transport: Transport::Tcp,
+        probe: krb5::probe,
+        parser: || Box::new(krb5::Krb5::tcp()),
+        ports: &[88],
+    },
+    Entry {
+        protocol: AppProtocol::Ldap,
+        transport: Transport::Tcp,
+        probe: ldap::probe,
+        parser: || Box::new(ldap::Ldap::new()),
+        ports: &[389, 3268],
+    },
+    Entry {
+        protocol: AppProtocol::Enip,
+        transport: Transport::Tcp,
+        probe: enip::probe,
+        parser: || Box::new(enip::Enip::new()),
+        ports: &[44818],
+    },
+    Entry {
+        protocol: AppProtocol::Nfs,
+        transport: Transport::Tcp,
+        probe: nfs::probe,
+        parser: || Box::new(nfs::Nfs::tcp()),
+        ports: &[2049],
+    },
+    Entry {
+        protocol: AppProtocol::Websocket,
+        transport: Transport::Tcp,
+        probe: |_, _| Probe::No,
+        parser: || Box::new(websocket::Websocket::new()),
+        ports: &[],
+    },
+    Entry {
+        protocol: AppProtocol::Dns,
+        transport: Transport::Udp,
+        probe: dns::probe,
+        parser: || Box::new(dns::Dns::udp()),
+        ports: &[53, 5353],
+    },
+    Entry {
+        protocol: AppProtocol::Quic,
+        transport: Transport::Udp,
+        probe: quic::probe,
+        parser: || Box::new(quic::Quic::new()),
+        ports: &[],
+    },
+    Entry {
+        protocol: AppProtocol::Sip,
+        transport: Transport::Udp,
+        probe: sip::probe,
+        parser: || Box::new(sip::Sip::udp()),
+        ports: &[],
+    },
+    Entry {
+        protocol: AppProtocol::Snmp,
+        transport: Transport::Udp,
+        probe: snmp::probe,
+        parser: || Box::new(snmp::Snmp::new()),
+        ports: &[161, 162],
+    },
+    Entry {
+        protocol: AppProtocol::Krb5,
+        transport: Transport::Udp,
+        probe: krb5::probe,
+        parser: || Box::new(krb5::Krb5::udp()),
+        ports: &[88],
+    },
+    Entry {
+        protocol: AppProtocol::Nfs,
+        transport: Transport::Udp,
+        probe: nfs::probe_udp,
+        parser: || Box::new(nfs::Nfs::udp()),
+        ports: &[2049],
+    },
+    Entry {
+        protocol: AppProtocol::Enip,
+        transport: Transport::Udp,
+        probe: enip::probe,
+        parser: || Box::new(enip::Enip::new()),
+        ports: &[44818],
+    },
+    Entry {
+        protocol: AppProtocol::Dcerpc,
+        transport: Transport::Udp,
+        probe: dcerpc::probe_udp,
+        parser: || Box::new(dcerpc::DcerpcUdp::new()),
+        ports: &[],
+    },
+];
 
 /// The protocol that `data` begins as. Without one, whether more may tell.
 pub(crate) fn recognise(

@@ -2,6 +2,8 @@
 
 use super::{FlagsTest, IntegerTest, diagnostic::Fault, integer, options, source::Span};
 
+use crate::anomaly::{AnomalySet, DecodeEvent, stream_event};
+
 /// A test of a packet's headers or of its flow's counters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PacketTest {
@@ -22,8 +24,10 @@ pub enum PacketTest {
         /// How they compare.
         mode: options::FlagsMode,
     },
-    /// `decode-event` and `stream-event`, by the reference's name.
-    Event(&'static str, String),
+    /// `decode-event`.
+    DecodeEvent(DecodeEvent),
+    /// `stream-event`.
+    StreamEvent(AnomalySet),
     /// `stream_size`.
     StreamSize(StreamSide, IntegerTest),
     /// `vlan.id`, of the layer from outside, from inside when negative; `None` is any, `All` all.
@@ -140,16 +144,7 @@ fn name_of(number: PacketNumber, text: &str) -> Option<u64> {
 
 /// The test of a keyword with one number; `None` when there is none of that name.
 pub(super) fn number(name: &str, value: Span<'_>) -> Option<Result<PacketTest, Fault>> {
-    // Both spellings of a header's field.
-    let plain = match name {
-        "tcp.flags" => "flags",
-        other => other,
-    };
-    let number = PacketNumber::of_name(plain)?;
-    let value = match number {
-        // `flow.age:>20` and the like have nothing but the number; `tcp.window` may be negated by `!`.
-        _ => value,
-    };
+    let number = PacketNumber::of_name(name)?;
     Some(
         integer::parse(value, &|text| name_of(number, text))
             .map(|test| PacketTest::Number(number, test)),
@@ -253,4 +248,28 @@ pub(super) fn vlan_id(value: Span<'_>) -> Result<PacketTest, Fault> {
         }
     };
     Ok(PacketTest::VlanId(integer::parse(id, &|_| None)?, layer))
+}
+
+/// `decode-event:NAME`.
+pub(super) fn decode_event(value: Span<'_>) -> Result<PacketTest, Fault> {
+    DecodeEvent::named(value.text)
+        .map(PacketTest::DecodeEvent)
+        .ok_or_else(|| {
+            Fault::new(
+                value.at,
+                format!("no decoder event is called `{}`", value.text),
+            )
+        })
+}
+
+/// `stream-event:NAME`.
+pub(super) fn stream(value: Span<'_>) -> Result<PacketTest, Fault> {
+    stream_event(value.text)
+        .map(PacketTest::StreamEvent)
+        .ok_or_else(|| {
+            Fault::new(
+                value.at,
+                format!("no stream event is called `{}`", value.text),
+            )
+        })
 }

@@ -213,12 +213,8 @@ pub(super) const KEYWORDS: &[(&str, Apply)] = &[
     ("fragbits", |o, v| packet(o, packet::fragment_bits(v))),
     ("stream_size", |o, v| packet(o, packet::stream_size(v))),
     ("vlan.id", |o, v| packet(o, packet::vlan_id(v))),
-    ("decode-event", |o, v| {
-        packet(o, Ok(PacketTest::Event("decode", v.text.to_owned())))
-    }),
-    ("stream-event", |o, v| {
-        packet(o, Ok(PacketTest::Event("stream", v.text.to_owned())))
-    }),
+    ("decode-event", |o, v| packet(o, packet::decode_event(v))),
+    ("stream-event", |o, v| packet(o, packet::stream(v))),
     ("igmp-csum", |o, v| packet(o, checksum("igmp", v))),
     ("ipv4-csum", |o, v| packet(o, checksum("ipv4", v))),
     ("tcpv4-csum", |o, v| packet(o, checksum("tcp", v))),

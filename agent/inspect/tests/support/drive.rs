@@ -24,12 +24,14 @@ use hydrophone_inspect::{
 
 use super::frames::{Tcp, ip};
 
-const LINK_TYPES: [LinkType; 5] = [
+const LINK_TYPES: [LinkType; 7] = [
     LinkType::Ethernet,
     LinkType::RawIp,
     LinkType::Null,
     LinkType::LinuxSll,
     LinkType::LinuxSll2,
+    LinkType::Ppp,
+    LinkType::CiscoHdlc,
 ];
 /// Small, so that every bound is reached.
 const LIMITS: InspectorLimits = InspectorLimits {
@@ -219,7 +221,7 @@ fn frame(link: u8, more: u32, bytes: &[u8], now: u64) -> Packet<'_> {
         timestamp: Timestamp(now),
         hook: Hook::Capture,
         ifindex: u32::from(link / 5),
-        link_type: LINK_TYPES[usize::from(link % 5)],
+        link_type: LINK_TYPES[usize::from(link % 7)],
         scope: 0,
         bytes,
         wire_length: u32::try_from(bytes.len())

@@ -182,7 +182,7 @@ fn a_hole_that_the_receiver_does_not_have_is_skipped() {
         [(3, b"def".to_vec())],
         "late bytes are inspected"
     );
-    assert_eq!(run.anomalies, [Anomaly::StreamLateData]);
+    assert_eq!(run.anomalies, [Anomaly::StreamGap, Anomaly::StreamLateData]);
 }
 
 #[test]
