@@ -2,7 +2,6 @@
 //! of a stream, and pieces of files put in order.
 
 mod chunks;
-pub(crate) mod der;
 mod feed;
 mod transfer;
 
