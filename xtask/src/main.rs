@@ -3,6 +3,7 @@
 mod bench;
 mod build_ebpf;
 mod command;
+mod conformance;
 mod demo;
 mod image;
 mod run;
@@ -56,6 +57,14 @@ enum Task {
         #[arg(long, default_value_t = 5)]
         rounds: usize,
     },
+    /// Replay the captures under HYDROPHONE_CORPUS and compare the alerts with the reference's
+    Conformance {
+        /// Only cases whose name contains this
+        filter: Option<String>,
+        /// An agent that is built already; without it, one is built for release
+        #[arg(long, value_name = "FILE")]
+        binary: Option<PathBuf>,
+    },
     /// Load for the benchmark, inside its containers
     #[command(hide = true)]
     Load {
@@ -77,6 +86,9 @@ fn main() -> ExitCode {
     let outcome = root().and_then(|root| match Cli::parse().task {
         Task::Demo => demo::demo(&root).map(|()| ExitCode::SUCCESS),
         Task::Bench { rounds } => bench::bench(&root, rounds).map(|()| ExitCode::SUCCESS),
+        Task::Conformance { filter, binary } => {
+            conformance::conformance(&root, filter.as_deref(), binary)
+        }
         Task::Load { load } => load.run().map(|()| ExitCode::SUCCESS),
         Task::Setup { group } => setup::setup(&root, group).map(|_| ExitCode::SUCCESS),
         Task::BuildEbpf => build_ebpf::build_ebpf(&root).map(|_| ExitCode::SUCCESS),
