@@ -167,8 +167,9 @@ fn replay(folder: &Path, binary: &Path) -> Case {
         Err(error) => vec![format!("cannot run: {error}")],
         Ok(output) => {
             let mut differences = compare(&described, &output.stdout);
-            if !output.status.success() {
-                let said = String::from_utf8_lossy(&output.stderr);
+            let said = String::from_utf8_lossy(&output.stderr);
+            // The reference reads what there is of a capture that ends too early, as we do, but we say so.
+            if !output.status.success() && !said.contains("cut off") {
                 differences.push(format!(
                     "ended with {}: {}",
                     output.status,

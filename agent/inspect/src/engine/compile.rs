@@ -12,8 +12,8 @@ use crate::{
     flow::Direction,
     protocol::{AppProtocol, Buffer, Transaction},
     rule::{
-        Content, Group as Tests, PacketTest, Protocol, StateChange, StateTest, Target, Test,
-        Transform,
+        AboutFlow, Content, Group as Tests, PacketTest, Protocol, StateChange, StateTest, Target,
+        Test, Transform,
     },
     signature::Action,
 };
@@ -27,6 +27,7 @@ pub(super) struct Compiled {
     /// In the order in which they are tried: `pass` first, and who sets a bit before who asks for it.
     pub(super) rules: Vec<Arc<Rule>>,
     pub(super) states: Vec<States>,
+    pub(super) about_flow: Vec<Option<AboutFlow>>,
     /// Payloads, indexed by [`Kind`] and direction.
     groups: Vec<Group>,
     /// Buffers of transactions.
@@ -93,6 +94,7 @@ impl Compiled {
         }
         let mut compiled = Self {
             states,
+            about_flow: rules.iter().map(|rule| rule.about_flow()).collect(),
             groups,
             lists: Vec::new(),
             by_buffer: vec![Vec::new(); Buffer::ALL.len()],
@@ -304,7 +306,10 @@ fn looks_at(rule: &Rule, kind: Kind) -> bool {
     }
     match kind {
         Kind::StreamEvent => false,
-        Kind::Frame => any || rule.protocol == Protocol::Arp,
+        Kind::Frame => {
+            let event = |test: &PacketTest| matches!(test, PacketTest::DecodeEvent(_));
+            any || rule.protocol == Protocol::Arp || rule.packet.iter().any(event)
+        }
         Kind::TcpStream => on_stream(rule),
         Kind::TcpPacket => match rule.protocol {
             Protocol::Tcp | Protocol::Application(_) => !on_stream(rule),

@@ -21,9 +21,10 @@ pub use threshold::{Occurrence, Thresholds};
 pub use view::{FlowView, Inspection, Unit};
 
 use crate::{
+    flow::Direction,
     packet::Timestamp,
     protocol::Transaction,
-    rule::{Group, RuleSet},
+    rule::{AboutFlow, Group, RuleSet},
     signature::Action,
 };
 use compile::Compiled;
@@ -77,8 +78,8 @@ pub struct FlowMatches {
 pub(crate) struct TransactionState {
     /// Rules that could match, in order.
     candidates: Vec<u32>,
-    /// Rules that have.
-    done: Vec<u32>,
+    /// Rules that have, each with whether to the server: once in each direction.
+    done: Vec<(u32, bool)>,
     /// The rules without a pattern are candidates, by direction.
     begun: [bool; 2],
 }
@@ -174,14 +175,17 @@ impl Engine {
         };
         let mut subject = self.subject(inspection, flow, now);
         for index in &state.candidates {
-            let Some(rule) = self.rule(*index).filter(|_| !state.done.contains(index)) else {
+            let Some(rule) = self.rule(*index).filter(|_| {
+                let to_server = direction == Direction::ToServer;
+                !state.done.contains(&(*index, to_server))
+            }) else {
                 continue;
             };
             let verdict = verify::rule(rule, inspection, 0, &mut scratch.steps_exceeded);
             if verdict != Verdict::Match || !self.settle(*index, &mut subject) {
                 continue;
             }
-            state.done.push(*index);
+            state.done.push((*index, direction == Direction::ToServer));
             if rule.action == Action::Pass {
                 matches.passed = true;
                 break;
@@ -205,6 +209,20 @@ impl Engine {
             source: inspection.headers.source,
             destination: inspection.headers.destination,
             now,
+        }
+    }
+
+    /// Whether a rule that matches once in a flow has not done so.
+    fn anew(&self, index: u32, inspection: &Inspection<'_>, subject: &mut Subject<'_>) -> bool {
+        let about = usize::try_from(index)
+            .ok()
+            .and_then(|index| self.compiled.about_flow.get(index));
+        match about.copied().flatten() {
+            None => true,
+            Some(AboutFlow::Protocol) => subject.flow.first(index, None),
+            Some(AboutFlow::Addresses) => {
+                subject.flow.first(index, Some(inspection.flow.to_server))
+            }
         }
     }
 
@@ -255,7 +273,9 @@ impl Engine {
                 .as_ref()
                 .map_or(0, |kept| kept.seen(*index, inspection));
             let verdict = verify::rule(rule, inspection, after, &mut scratch.steps_exceeded);
-            let matched = verdict == Verdict::Match && self.settle(*index, subject);
+            let matched = verdict == Verdict::Match
+                && self.anew(*index, inspection, subject)
+                && self.settle(*index, subject);
             if matched {
                 scratch.matched.push(*index);
             }

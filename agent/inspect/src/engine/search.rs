@@ -294,7 +294,8 @@ impl<'a> Search<'a> {
         let place = signed(from)
             .checked_add(i64::try_from(distance).ok()?)?
             .checked_add(self.value(jump.post_offset))?;
-        usize::try_from(place)
+        // Before the start is at the start.
+        usize::try_from(place.max(0))
             .ok()
             .filter(|place| *place <= self.data.len())
     }
@@ -304,8 +305,7 @@ impl<'a> Search<'a> {
         let scaled = masked(number, extract.bitmask).wrapping_mul(u64::from(extract.multiplier));
         let aligned = scaled.checked_next_multiple_of(u64::from(extract.align.max(1)))?;
         self.remember(extract.variable, aligned);
-        // What is not relative leaves the place of the previous match alone.
-        Some(if extract.format.relative { end } else { end })
+        Some(end)
     }
 
     fn math(&mut self, math: &ByteMath, cursor: usize) -> Option<usize> {

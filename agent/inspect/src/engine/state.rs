@@ -21,6 +21,19 @@ const SECOND: u64 = 1_000_000_000;
 pub struct FlowState {
     bits: Vec<u32>,
     numbers: Vec<(u32, u32)>,
+    /// Rules that match once in a flow, and have; each with the direction, if it is once in each.
+    once: Vec<(u32, Option<bool>)>,
+}
+
+impl FlowState {
+    /// Whether a rule that matches once does so for the first time.
+    pub(super) fn first(&mut self, rule: u32, direction: Option<bool>) -> bool {
+        let first = !self.once.contains(&(rule, direction));
+        if first && self.once.len() < MAX_FLOW {
+            self.once.push((rule, direction));
+        }
+        first
+    }
 }
 
 /// Numbers for names, the same for all rules of an engine.

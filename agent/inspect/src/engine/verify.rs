@@ -314,7 +314,9 @@ fn numbers(rule: &Rule, transaction: &Transaction, inspection: &Inspection<'_>) 
     rule.numbers.iter().all(|(field, test)| {
         transaction.numbers().iter().any(|(direction, of, value)| {
             of == field
-                && (rule.transactional || *direction == inspection.flow.direction())
+                && (field.of_exchange()
+                    || rule.transactional
+                    || *direction == inspection.flow.direction())
                 && test.matches(*value)
         })
     })
@@ -337,7 +339,7 @@ fn header_bytes<'a>(header: HeaderBuffer, inspection: &Inspection<'a>) -> Option
                 HeaderBuffer::Icmpv4 => view.icmpv4(),
                 HeaderBuffer::Icmpv6 => view.icmpv6(),
                 HeaderBuffer::Igmp => view.igmp(),
-                HeaderBuffer::Sctp => view.sctp(),
+                HeaderBuffer::Sctp => view.sctp().map(|_| view.message),
                 HeaderBuffer::SctpChunkData
                 | HeaderBuffer::IpSource
                 | HeaderBuffer::IpDestination => None,

@@ -202,6 +202,23 @@ named! {
     }
 }
 
+impl Field {
+    /// Whether it belongs to the exchange as a whole, so that rules see it in both directions.
+    #[must_use]
+    pub const fn of_exchange(self) -> bool {
+        matches!(
+            self,
+            Self::FtpMode
+                | Self::FtpDynamicPort
+                | Self::FtpReplyReceived
+                | Self::SmbVersion
+                | Self::DcerpcOpnum
+                | Self::NfsProcedure
+                | Self::NfsVersion
+        )
+    }
+}
+
 impl Buffer {
     /// When the last instance of it has been seen in its direction.
     #[must_use]

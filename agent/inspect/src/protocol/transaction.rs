@@ -61,6 +61,8 @@ pub struct Transaction {
     stages: [Stage; 2],
     /// Pushed since the direction was last evaluated.
     dirty: [bool; 2],
+    /// Pushed at all.
+    pushed: [bool; 2],
     /// What the matching stage remembers; parsers leave it alone.
     pub(crate) matching: crate::engine::TransactionState,
     /// The file that each direction carries.
@@ -91,6 +93,7 @@ impl Transaction {
             events: Vec::new(),
             stages: [Stage::Begun; 2],
             dirty: [false; 2],
+            pushed: [false; 2],
             matching: Default::default(),
             files: [const { None }; 2],
             hashed: limits.hashes,
@@ -239,7 +242,14 @@ impl Transaction {
 
     /// Says how far a direction has come; never back.
     pub fn advance(&mut self, direction: Direction, stage: Stage) {
-        self.touch(direction);
+        // Of a direction that nothing was pushed in there is nothing to look at.
+        if self
+            .pushed
+            .get(side(direction))
+            .is_some_and(|pushed| *pushed)
+        {
+            self.touch(direction);
+        }
         if let Some(slot) = self.stages.get_mut(side(direction)) {
             *slot = stage.max(*slot);
         }
@@ -351,8 +361,10 @@ impl Transaction {
     }
 
     fn touch(&mut self, direction: Direction) {
-        if let Some(dirty) = self.dirty.get_mut(side(direction)) {
+        let at = side(direction);
+        if let (Some(dirty), Some(pushed)) = (self.dirty.get_mut(at), self.pushed.get_mut(at)) {
             *dirty = true;
+            *pushed = true;
         }
     }
 }

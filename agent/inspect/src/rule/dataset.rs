@@ -87,7 +87,7 @@ impl DatasetTest {
 }
 
 /// Hands out the text of a file that a rule names, as the rule writes it.
-pub type Loader<'a> = dyn Fn(&str) -> Option<Vec<u8>> + 'a;
+pub(super) type Loader<'a> = dyn Fn(&str) -> Option<Vec<u8>> + 'a;
 
 /// The sets by name while rules are read.
 #[derive(Debug, Default)]

@@ -18,7 +18,7 @@ use super::{
     state::{StateChange, StateTest},
     table,
     test::{Group, Target, Test, Value},
-    transform,
+    transform::{self, Transform},
 };
 use crate::protocol::{Buffer, Field};
 
@@ -131,6 +131,25 @@ impl Options {
         self.last = Some(at);
     }
 
+    /// Adds a transform to the current buffer. Behind tests it makes a buffer of its own: what comes
+    /// before it is about the data as it is up to there.
+    fn transform(&mut self, transform: Transform) -> Option<()> {
+        let at = self.current?;
+        let group = self.groups.get_mut(at)?;
+        if group.tests.is_empty() {
+            group.transforms.push(transform);
+            return Some(());
+        }
+        let mut transforms = group.transforms.clone();
+        transforms.push(transform);
+        let target = group.target;
+        let at = self.new_group(target);
+        self.groups.get_mut(at)?.transforms = transforms;
+        self.current = Some(at);
+        self.last = Some(at);
+        Some(())
+    }
+
     pub(super) fn add(&mut self, at: usize, test: Test, span: Span<'_>) -> Result<(), Fault> {
         self.tests += 1;
         if self.tests > MAX_TESTS {
@@ -240,21 +259,9 @@ fn apply(
     }
     if let Some(transform) = transform::parse(name.text, value) {
         let transform = transform?;
-        let group = options.current.and_then(|at| options.groups.get_mut(at));
-        return match group {
-            Some(group) if group.tests.is_empty() => {
-                group.transforms.push(transform);
-                Ok(())
-            }
-            Some(_) => Err(Fault::new(
-                name.at,
-                "a transform stands before the tests of its buffer",
-            )),
-            None => Err(Fault::new(
-                name.at,
-                "a transform needs a sticky buffer before it",
-            )),
-        };
+        return options
+            .transform(transform)
+            .ok_or_else(|| Fault::new(name.at, "a transform needs a sticky buffer before it"));
     }
     match name.text {
         "dataset" => {
@@ -316,16 +323,12 @@ pub(super) fn fit(options: &Options, protocol: Protocol, rule: Span<'_>, faults:
     for test in &options.packet {
         let (keyword, wrong, message) = match test {
             PacketTest::Flags(_) => ("flags", other(6), "needs a rule for tcp"),
-            PacketTest::Number(packet::PacketNumber::IcmpType, _) => (
-                "itype",
-                protocol != Protocol::Icmp && transport.is_some(),
-                "needs a rule for icmp",
-            ),
-            PacketTest::Number(packet::PacketNumber::IcmpCode, _) => (
-                "icode",
-                protocol != Protocol::Icmp && transport.is_some(),
-                "needs a rule for icmp",
-            ),
+            PacketTest::Number(packet::PacketNumber::IcmpType, _) => {
+                ("itype", other(58), "needs a rule for icmp")
+            }
+            PacketTest::Number(packet::PacketNumber::IcmpCode, _) => {
+                ("icode", other(58), "needs a rule for icmp")
+            }
             PacketTest::PayloadSize(_) => (
                 "dsize",
                 stream,
@@ -454,4 +457,17 @@ pub(super) fn quoted(value: Span<'_>) -> Result<String, Fault> {
         }
     }
     Ok(text)
+}
+
+/// Whether there is a keyword of this name.
+pub(super) fn known(name: &str) -> bool {
+    let special = ["dataset", "datarep", "filemd5", "filesha1", "filesha256"];
+    table::KEYWORDS.iter().any(|(known, _)| *known == name)
+        || Buffer::of_name(name).is_some()
+        || Field::of_name(name).is_some()
+        || HeaderBuffer::of_name(name).is_some()
+        || IdentityBuffer::of_name(name).is_some()
+        || packet::PacketNumber::of_name(name).is_some()
+        || transform::parse(name, Span::new("", 0)).is_some()
+        || special.contains(&name)
 }

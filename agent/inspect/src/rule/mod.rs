@@ -125,6 +125,20 @@ impl Rule {
         (!self.identity.is_empty()).then(|| Arc::clone(&self.identity))
     }
 
+    /// Whether it asks for nothing but addresses, or nothing but what the flow speaks: that is so once
+    /// in a flow, and not anew with each packet.
+    #[must_use]
+    pub fn about_flow(&self) -> Option<AboutFlow> {
+        let plain =
+            self.groups.is_empty() && !self.on_transactions() && self.flow == FlowOption::default();
+        let protocol = |test: &PacketTest| matches!(test, PacketTest::Protocol { .. });
+        match self.packet.as_slice() {
+            [] if plain && self.states.is_empty() => Some(AboutFlow::Addresses),
+            tests if plain && tests.iter().all(protocol) => Some(AboutFlow::Protocol),
+            _ => None,
+        }
+    }
+
     /// Whether it is decided on transactions.
     #[must_use]
     pub fn on_transactions(&self) -> bool {
@@ -135,4 +149,13 @@ impl Rule {
                 .iter()
                 .any(|group| matches!(group.target, Target::Transaction(_)))
     }
+}
+
+/// What a rule that is about the flow as a whole asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AboutFlow {
+    /// The two ends: once in each direction.
+    Addresses,
+    /// What is spoken: once.
+    Protocol,
 }

@@ -44,8 +44,8 @@ pub struct RuleSetBuilder {
     diagnostics: Vec<Diagnostic>,
     datasets: Datasets,
     classes: HashMap<String, u8>,
-    /// Where each (gid, sid) stands.
-    seen: HashMap<(u32, u32), (Arc<str>, usize)>,
+    /// Where each (gid, sid) stands, and its revision.
+    seen: HashMap<(u32, u32), (Arc<str>, usize, u32)>,
 }
 
 impl RuleSetBuilder {
@@ -210,18 +210,21 @@ impl RuleSetBuilder {
         };
         let gid = options.gid.unwrap_or(Signature::RULE_GID);
         let line = source.place(span.at).0;
-        if let Some((file, line)) = self.seen.get(&(gid, sid)) {
-            faults.push(
-                Fault::new(
-                    options.place("sid", span),
-                    format!("sid {sid} stands already at {file}:{line}"),
-                )
-                .keyword("sid"),
-            );
-            return None;
+        let rev = options.rev.unwrap_or(0);
+        if let Some((file, line, known)) = self.seen.get(&(gid, sid)) {
+            let place = options.place("sid", span);
+            let message = format!("sid {sid} stands already at {file}:{line}");
+            if rev <= *known {
+                faults.push(Fault::new(place, message).keyword("sid"));
+                return None;
+            }
+            let fault = Fault::new(place, format!("{message}: this newer one takes its place"));
+            self.complain(source, fault.keyword("sid"), Severity::Warning);
+            let same = |rule: &Rule| (rule.signature.gid, rule.signature.sid) == (gid, sid);
+            self.rules.retain(|rule| !same(rule));
         }
         self.seen
-            .insert((gid, sid), (Arc::clone(&source.name), line));
+            .insert((gid, sid), (Arc::clone(&source.name), line, rev));
         let class = options.classtype.as_ref().and_then(|(name, _)| {
             let known = || classification(name).map(|class| class.priority);
             self.classes.get(name).copied().or_else(known)

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::{
-    bytes, content,
+    IntegerTest, bytes, content,
     diagnostic::Fault,
     integer,
-    keyword::{Options, alone, long_enough, number, quoted, relation, set},
+    keyword::{Options, alone, known, long_enough, number, quoted, relation, set},
     options,
     packet::{self, PacketTest},
     pcre,
@@ -259,7 +259,16 @@ pub(super) const KEYWORDS: &[(&str, Apply)] = &[
     ("target", |_, _| Ok(())),
     ("prefilter", |_, _| Ok(())),
     ("tag", |_, _| Ok(())),
-    ("filestore", |_, _| Ok(())),
+    ("filestore", |o, v| {
+        // Whatever its size: what is asked for is that there is a file.
+        let any = IntegerTest::Range {
+            low: 0,
+            high: u64::MAX,
+            negated: false,
+        };
+        let at = o.group(Target::Transaction(Buffer::FileData));
+        o.add(at, Test::Size(any), v)
+    }),
     ("bypass", |_, _| Ok(())),
     ("config", |o, _| {
         o.noalert = true;
@@ -478,7 +487,7 @@ fn related(options: &mut Options, name: &str, value: Span<'_>) -> Result<(), Fau
 }
 
 /// The language version that this engine speaks, for `requires`.
-const VERSION: [u32; 3] = [8, 0, 0];
+const VERSION: [u32; 3] = [9, 0, 0];
 
 /// `requires:version >= 7.0.3 < 8 | >= 9, feature NAME, keyword NAME`.
 fn requires(options: &mut Options, value: Span<'_>) -> Result<(), Fault> {
@@ -489,6 +498,7 @@ fn requires(options: &mut Options, value: Span<'_>) -> Result<(), Fault> {
             .unwrap_or((part.text, ""));
         let met = match kind {
             "version" => rest.split('|').any(version_in),
+            "keyword" => known(rest.trim()),
             "feature" => matches!(rest.trim(), "ja3" | "ja4" | "true" | "output::file-store"),
             _ => false,
         };
