@@ -175,17 +175,22 @@ impl Engine {
         };
         let mut subject = self.subject(inspection, flow, now);
         for index in &state.candidates {
-            let Some(rule) = self.rule(*index).filter(|_| {
-                let to_server = direction == Direction::ToServer;
-                !state.done.contains(&(*index, to_server))
-            }) else {
+            let Some(rule) = self.rule(*index) else {
                 continue;
             };
+            // Once in each direction; a rule about both directions once.
+            let done = (
+                *index,
+                direction == Direction::ToServer || rule.transactional,
+            );
+            if state.done.contains(&done) {
+                continue;
+            }
             let verdict = verify::rule(rule, inspection, 0, &mut scratch.steps_exceeded);
             if verdict != Verdict::Match || !self.settle(*index, &mut subject) {
                 continue;
             }
-            state.done.push((*index, direction == Direction::ToServer));
+            state.done.push(done);
             if rule.action == Action::Pass {
                 matches.passed = true;
                 break;

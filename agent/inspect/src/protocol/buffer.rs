@@ -210,7 +210,6 @@ impl Field {
             self,
             Self::FtpMode
                 | Self::FtpDynamicPort
-                | Self::FtpReplyReceived
                 | Self::SmbVersion
                 | Self::DcerpcOpnum
                 | Self::NfsProcedure

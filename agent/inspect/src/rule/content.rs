@@ -90,10 +90,10 @@ fn bytes(span: Span<'_>) -> Result<Vec<u8>, Fault> {
             (None, b'"') => return Err(Fault::new(at, "unescaped quote in a content").hint("\\\"")),
             (None, byte) => bytes.push(byte),
             (Some((_, None)), b'|') => hex = None,
-            (Some((_, Some(_))), b'|' | b' ') => {
+            (Some((_, Some(_))), b'|') => {
                 return Err(Fault::new(at, "half a byte of hex in a content"));
             }
-            (Some((_, None)), b' ') => {}
+            (Some(_), b' ') => {}
             (Some((_, half)), byte) => {
                 let digit = char::from(byte)
                     .to_digit(16)

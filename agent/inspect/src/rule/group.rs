@@ -67,6 +67,18 @@ impl<T: Ord + Copy> Grammar<'_, T> {
     pub(super) fn parse(&self, span: Span<'_>) -> Result<Group<T>, Fault> {
         let mut group = Group::default();
         let mut members = 0;
+        if span.text.contains(',') && !span.text.contains('[') {
+            // A list whose brackets were forgotten.
+            let text = format!("[{}]", span.text);
+            self.member(
+                Span::new(&text, span.at),
+                span.at,
+                &mut group,
+                0,
+                &mut members,
+            )?;
+            return Ok(group);
+        }
         self.member(span.trim(), span.at, &mut group, 0, &mut members)?;
         Ok(group)
     }

@@ -83,6 +83,8 @@ pub(super) struct Options {
     pub(super) current: Option<usize>,
     /// Where the last test went.
     last: Option<usize>,
+    /// Where the last content went.
+    last_content: Option<usize>,
     tests: usize,
     /// Where each option stands.
     places: Vec<(String, usize)>,
@@ -158,6 +160,9 @@ impl Options {
                 format!("more than {MAX_TESTS} tests in one rule"),
             ));
         }
+        if matches!(test, Test::Content(_)) {
+            self.last_content = Some(at);
+        }
         if let Some(group) = self.groups.get_mut(at) {
             group.tests.push(test);
         }
@@ -175,9 +180,9 @@ impl Options {
         self.add(at, test, span)
     }
 
-    /// The content that a modifier changes: the last test of the last group.
+    /// The content that a modifier changes: the last one, whatever stands between.
     pub(super) fn content(&mut self, at: Span<'_>) -> Result<&mut Content, Fault> {
-        let group = self.last.and_then(|at| self.groups.get_mut(at));
+        let group = self.last_content.and_then(|at| self.groups.get_mut(at));
         let last = group.and_then(|group| {
             group.tests.iter_mut().rev().find_map(|test| match test {
                 Test::Content(content) => Some(content),
@@ -189,7 +194,7 @@ impl Options {
 
     /// Moves the last content to `target` (the older spelling of buffers).
     pub(super) fn modify(&mut self, target: Target, at: Span<'_>) -> Result<(), Fault> {
-        let payload = self.last.and_then(|last| self.groups.get_mut(last));
+        let payload = self.last_content.and_then(|last| self.groups.get_mut(last));
         let Some(group) = payload.filter(|group| group.target == Target::Payload) else {
             return Err(Fault::new(
                 at.at,
@@ -207,6 +212,7 @@ impl Options {
             group.tests.push(test);
         }
         self.last = Some(to);
+        self.last_content = Some(to);
         Ok(())
     }
 }

@@ -239,11 +239,14 @@ pub(super) const KEYWORDS: &[(&str, Apply)] = &[
         o.noalert = true;
         Ok(())
     }),
+    // Of several the last one holds, as in other engines.
     ("threshold", |o, v| {
-        set(&mut o.threshold, options::threshold(v)?, v)
+        o.threshold = Some(options::threshold(v)?);
+        Ok(())
     }),
     ("detection_filter", |o, v| {
-        set(&mut o.threshold, options::detection_filter(v)?, v)
+        o.threshold = Some(options::detection_filter(v)?);
+        Ok(())
     }),
     ("dcerpc.iface", interface),
     ("dce_iface", interface),

@@ -201,12 +201,15 @@ fn subslice(value: Span<'_>) -> Result<Transform, Fault> {
     };
     let offset = number(parts.next())?
         .ok_or_else(|| Fault::new(value.at, "subslice:OFFSET[,LENGTH[,truncate]]"))?;
-    let length = number(parts.next())?;
-    let truncate = match parts.next().map(|span| span.text) {
-        None => false,
-        Some("truncate") => true,
-        Some(_) => return Err(Fault::new(value.at, "subslice:OFFSET[,LENGTH[,truncate]]")),
-    };
+    let mut rest: Vec<Span<'_>> = parts.collect();
+    let truncate = rest.last().is_some_and(|last| last.text == "truncate");
+    if truncate {
+        rest.pop();
+    }
+    if rest.len() > 1 {
+        return Err(Fault::new(value.at, "subslice:OFFSET[,LENGTH][,truncate]"));
+    }
+    let length = number(rest.first().copied())?;
     Ok(Transform::Subslice {
         offset,
         length,
@@ -277,15 +280,12 @@ impl Transform {
     }
 }
 
-/// What comes out before an error; nothing when that is more than `most`.
+/// What comes out before an error, `most` bytes of it.
 fn inflate(reader: impl std::io::Read, most: usize) -> Vec<u8> {
     let mut out = Vec::new();
     let most = most.min(MAX_OUTPUT);
-    let mut limited = reader.take(u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1));
+    let mut limited = reader.take(u64::try_from(most).unwrap_or(u64::MAX));
     let _partial = limited.read_to_end(&mut out);
-    if out.len() > most {
-        out.clear();
-    }
     out
 }
 
