@@ -104,6 +104,7 @@ fn inspect(engine: &Engine, flows: &[Vec<u8>], segment: usize) {
                 data: flow.get(..end).unwrap_or_default(),
                 data_start: 0,
                 fresh,
+                now: Timestamp(0),
                 view: None,
                 events: AnomalySet::default(),
                 transaction: None,
@@ -111,7 +112,6 @@ fn inspect(engine: &Engine, flows: &[Vec<u8>], segment: usize) {
             engine.inspect(
                 &inspection,
                 &mut state,
-                Timestamp(0),
                 &mut matches,
                 &mut scratch,
                 &mut |_| found += 1,

@@ -262,11 +262,22 @@ impl Inspector {
             };
             self.stats.streams.window_released += 1;
             self.release(index, sink);
+            if let Some(flow) = self.table.get_mut(index) {
+                let held = flow.footprint();
+                if let Some(application) = &mut flow.application {
+                    application.give_up();
+                }
+                self.stream_memory = self.stream_memory.saturating_sub(held) + flow.footprint();
+            }
         }
     }
 
     fn close(&mut self, index: FlowIndex, sink: &mut impl SignalSink) {
         self.release(index, sink);
+        let held = self
+            .table
+            .get_mut(index)
+            .map_or(0, |flow| flow.footprint());
         if let Some(flow) = self.table.get_mut(index)
             && flow.application.is_some()
         {
@@ -284,6 +295,7 @@ impl Inspector {
             evaluation.end(flow, Direction::ToClient);
         }
         self.table.remove(index);
+        self.stream_memory = self.stream_memory.saturating_sub(held);
     }
 
     /// Has what still waits in the flow's streams matched, and frees their memory.
@@ -351,6 +363,7 @@ impl Inspector {
         };
         let inspection = Inspection {
             headers: &headers,
+            now: packet.timestamp,
             flow: FlowView {
                 to_server: true,
                 ..FlowView::default()
@@ -374,7 +387,6 @@ impl Inspector {
         self.engine.inspect(
             &inspection,
             &mut FlowState::default(),
-            packet.timestamp,
             &mut FlowMatches::default(),
             &mut self.scratch,
             &mut found,

@@ -263,6 +263,8 @@ fn flatten(
 const PREFIX: &str = "HYDROPHONE_";
 /// Names the configuration file: read by the command line.
 const CONFIG_FILE: &str = "HYDROPHONE_CONFIG";
+/// Names captures and rules for development: read by `cargo xtask`.
+const CORPUS: &str = "HYDROPHONE_CORPUS";
 
 /// Settings from `HYDROPHONE_SECTION_KEY`, and the names with that prefix that are no key.
 /// A list is written `[a, b]` or `a,b`. An empty variable is as good as none.
@@ -276,7 +278,7 @@ pub(super) fn from_environment(
     let mut settings = Vec::new();
     let mut unused = Vec::new();
     for (name, text) in environment {
-        if !name.starts_with(PREFIX) || name == CONFIG_FILE || text.is_empty() {
+        if !name.starts_with(PREFIX) || name == CONFIG_FILE || name == CORPUS || text.is_empty() {
             continue;
         }
         match keys.get(&name) {

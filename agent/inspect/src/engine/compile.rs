@@ -77,6 +77,9 @@ struct List {
     matchers: [Matcher; 2],
 }
 
+/// Patterns, each with its rule.
+type Patterns = Vec<(Vec<u8>, u32)>;
+
 impl Compiled {
     pub(super) fn new(rules: &[Arc<Rule>]) -> Self {
         let mut rules = rules.to_vec();
@@ -108,9 +111,8 @@ impl Compiled {
 
     /// Groups the rules on transactions.
     fn transactions(&mut self, rules: &[Arc<Rule>]) {
-        type Patterns = [Vec<(Vec<u8>, u32)>; 2];
-        let mut patterns: std::collections::BTreeMap<(Buffer, Vec<Transform>), Patterns> =
-            std::collections::BTreeMap::new();
+        // Few lists: searching them costs less than a map of keys that hold patterns.
+        let mut patterns: Vec<(Buffer, &[Transform], [Patterns; 2])> = Vec::new();
         for (index, rule) in (0_u32..).zip(rules) {
             if !rule.on_transactions() {
                 continue;
@@ -127,9 +129,16 @@ impl Compiled {
                         let Target::Transaction(buffer) = group.target else {
                             continue;
                         };
-                        let [to_client, server] = patterns
-                            .entry((buffer, group.transforms.clone()))
-                            .or_default();
+                        let known = patterns.iter().position(|(of, transforms, _)| {
+                            *of == buffer && *transforms == group.transforms
+                        });
+                        let at = known.unwrap_or_else(|| {
+                            patterns.push((buffer, &group.transforms, Default::default()));
+                            patterns.len() - 1
+                        });
+                        let Some((.., [to_client, server])) = patterns.get_mut(at) else {
+                            continue;
+                        };
                         let list = if to_server { server } else { to_client };
                         list.push((pattern.to_vec(), index));
                     }
@@ -141,13 +150,13 @@ impl Compiled {
                 }
             }
         }
-        for ((buffer, transforms), lists) in patterns {
+        for (buffer, transforms, lists) in patterns {
             if let Some(positions) = self.by_buffer.get_mut(buffer.index()) {
                 positions.push(self.lists.len());
             }
             self.lists.push(List {
                 buffer,
-                transforms,
+                transforms: transforms.to_vec(),
                 matchers: lists.map(Matcher::new),
             });
         }

@@ -22,7 +22,6 @@ pub use view::{FlowView, Inspection, Unit};
 
 use crate::{
     flow::Direction,
-    packet::Timestamp,
     protocol::Transaction,
     rule::{AboutFlow, Group, RuleSet},
     signature::Action,
@@ -120,7 +119,6 @@ impl Engine {
         &self,
         inspection: &Inspection<'_>,
         flow: &mut FlowState,
-        now: Timestamp,
         matches: &mut FlowMatches,
         scratch: &mut Scratch,
         found: &mut dyn FnMut(&Arc<Rule>),
@@ -134,7 +132,7 @@ impl Engine {
             self.compiled.candidates(inspection, fresh, scratch);
         }
         scratch.candidates.sort_unstable();
-        let mut subject = self.subject(inspection, flow, now);
+        let mut subject = self.subject(inspection, flow);
         if inspection.unit != Unit::Stream {
             self.verify(inspection, &mut subject, scratch, None);
         } else {
@@ -155,7 +153,6 @@ impl Engine {
         inspection: &Inspection<'_>,
         transaction: &mut Transaction,
         flow: &mut FlowState,
-        now: Timestamp,
         matches: &mut FlowMatches,
         scratch: &mut Scratch,
         found: &mut dyn FnMut(&Arc<Rule>, &Transaction),
@@ -173,7 +170,7 @@ impl Engine {
             transaction: Some(seen),
             ..*inspection
         };
-        let mut subject = self.subject(inspection, flow, now);
+        let mut subject = self.subject(inspection, flow);
         for index in &state.candidates {
             let Some(rule) = self.rule(*index) else {
                 continue;
@@ -202,18 +199,13 @@ impl Engine {
         transaction.matching = state;
     }
 
-    fn subject<'a>(
-        &'a self,
-        inspection: &Inspection<'_>,
-        flow: &'a mut FlowState,
-        now: Timestamp,
-    ) -> Subject<'a> {
+    fn subject<'a>(&'a self, inspection: &Inspection<'_>, flow: &'a mut FlowState) -> Subject<'a> {
         Subject {
             flow,
             hosts: &self.hosts,
             source: inspection.headers.source,
             destination: inspection.headers.destination,
-            now,
+            now: inspection.now,
         }
     }
 

@@ -4,6 +4,7 @@ use core::net::IpAddr;
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::packet::Timestamp;
 use crate::anomaly::AnomalySet;
 use crate::{
     decode::{Headers, TcpFlags, Transport},
@@ -131,6 +132,7 @@ fn inspect(
         data,
         data_start: 0,
         fresh: 0,
+        now: Timestamp(0),
         view: None,
         events: AnomalySet::default(),
         transaction: None,
@@ -142,7 +144,6 @@ fn inspect(
     engine.inspect(
         &inspection,
         &mut FlowState::default(),
-        Timestamp(0),
         &mut FlowMatches::default(),
         &mut Scratch::default(),
         &mut take,

@@ -68,7 +68,7 @@ fn inspect(
     take: &mut dyn FnMut(&Arc<Rule>),
 ) {
     let mut state = FlowState::default();
-    engine.inspect(inspection, &mut state, Timestamp(0), matches, scratch, take);
+    engine.inspect(inspection, &mut state, matches, scratch, take);
 }
 
 /// sids found in a stream that arrives in these pieces, all of which the window holds.
@@ -88,6 +88,7 @@ fn stream(engine: &Engine, pieces: &[&[u8]]) -> Vec<u32> {
             data: &data,
             data_start: 0,
             fresh,
+            now: Timestamp(0),
             view: None,
             events: AnomalySet::default(),
             transaction: None,
@@ -108,6 +109,7 @@ fn packet(engine: &Engine, headers: &Headers, flow: FlowView, data: &[u8]) -> Ve
         data,
         data_start: 0,
         fresh: 0,
+        now: Timestamp(0),
         view: None,
         events: AnomalySet::default(),
         transaction: None,
@@ -194,6 +196,7 @@ fn offsets_count_from_the_start_of_the_stream() {
             data: b"abc",
             data_start,
             fresh: 0,
+            now: Timestamp(0),
             view: None,
             events: AnomalySet::default(),
             transaction: None,
@@ -295,6 +298,7 @@ fn window<'a>(headers: &'a Headers, data: &'a [u8]) -> Inspection<'a> {
         data,
         data_start: 0,
         fresh: 0,
+        now: Timestamp(0),
         view: None,
         events: AnomalySet::default(),
         transaction: None,

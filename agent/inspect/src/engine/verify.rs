@@ -7,6 +7,7 @@ use super::{
     search::{Memory, Outcome, Search},
 };
 use crate::{
+    decode::PacketView,
     packet::SocketId,
     protocol::{Instance, Transaction},
     rule::{Group, HeaderBuffer, Protocol, Target, Test, address_key},
@@ -67,7 +68,7 @@ fn groups(rule: &Rule, inspection: &Inspection<'_>, after: usize, memory: &mut M
                 let mut chunks = inspection
                     .view
                     .into_iter()
-                    .flat_map(|view| view.sctp_chunks());
+                    .flat_map(PacketView::sctp_chunks);
                 if chunks.any(|chunk| whole(group, chunk.data, memory) == Verdict::Match) {
                     Verdict::Match
                 } else {

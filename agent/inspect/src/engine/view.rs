@@ -4,6 +4,7 @@ use crate::{
     anomaly::AnomalySet,
     decode::{Headers, PacketView},
     flow::Direction,
+    packet::Timestamp,
     protocol::{AppProtocol, Transaction},
 };
 
@@ -62,6 +63,8 @@ impl FlowView {
 pub struct Inspection<'a> {
     /// Headers of the packet that is the occasion; their source sent `data`.
     pub headers: &'a Headers,
+    /// When it was seen.
+    pub now: Timestamp,
     /// The flow.
     pub flow: FlowView,
     /// What `data` is.

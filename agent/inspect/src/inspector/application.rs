@@ -164,6 +164,12 @@ impl Application {
         }
     }
 
+    /// Forgets what has come and looks at nothing more: its memory is needed elsewhere.
+    pub(crate) fn give_up(&mut self) {
+        self.state = State::Failed;
+        self.transactions = Transactions::new(*self.transactions.limits());
+    }
+
     /// Nothing more comes in this direction.
     pub(crate) fn end(&mut self, direction: Direction) {
         let ended = self.ended.get_mut(side(direction));

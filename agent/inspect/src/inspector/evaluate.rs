@@ -214,6 +214,7 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
         };
         Inspection {
             headers,
+            now: self.timestamp,
             flow: FlowView {
                 to_server: direction == Direction::ToServer,
                 established: flow.established(),
@@ -308,7 +309,6 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
             inspection,
             transaction,
             &mut state,
-            timestamp,
             &mut matches,
             scratch,
             &mut found,
@@ -343,14 +343,7 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
                 context: context(flow, direction, timestamp, icmp, excerpt),
             });
         };
-        engine.inspect(
-            inspection,
-            &mut state,
-            timestamp,
-            &mut matches,
-            scratch,
-            &mut found,
-        );
+        engine.inspect(inspection, &mut state, &mut matches, scratch, &mut found);
         flow.state = state;
         flow.sides_mut(direction).0.matches = matches;
         if matched > 0 {

@@ -11,7 +11,7 @@ use super::{
     header::Protocol,
     header_buffer::HeaderBuffer,
     identity::{IdentityBuffer, IdentityFlag},
-    integer,
+    integer, names,
     options::{FlowOption, Threshold},
     packet::{self, PacketTest},
     source::Span,
@@ -255,7 +255,7 @@ fn apply(
         return result;
     }
     if let Some(field) = Field::of_name(name.text) {
-        let test = integer::parse(value, &|text| table::number_name(field, text))?;
+        let test = integer::parse(value, &|text| names::number(field, text))?;
         options.numbers.push((field, test));
         return Ok(());
     }

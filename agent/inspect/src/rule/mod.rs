@@ -13,6 +13,7 @@ mod header_buffer;
 mod identity;
 mod integer;
 mod keyword;
+mod names;
 mod options;
 mod packet;
 mod pcre;

@@ -71,7 +71,7 @@ impl RuleSetBuilder {
             };
             let mut parts = rest.split(',');
             let name = parts.next().unwrap_or_default().trim();
-            if let Some(priority) = parts.last().and_then(|text| text.trim().parse().ok()) {
+            if let Some(priority) = parts.next_back().and_then(|text| text.trim().parse().ok()) {
                 self.classes.insert(name.to_owned(), priority);
             }
         }
