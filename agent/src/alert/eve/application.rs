@@ -401,7 +401,7 @@ fn files<'a>(of: &Record<'a>) -> Option<Value<'a>> {
         for at in 0..count {
             let mut file = Object::default();
             for (key, all) in parts.iter().filter(|(_, all)| all.len() == count) {
-                file = file.with(*key, all.get(at).map(|bytes| text(bytes)));
+                file = file.with(key, all.get(at).map(|bytes| text(bytes)));
             }
             let size = sizes.get(at).filter(|_| sizes.len() == count);
             let file = file
