@@ -57,6 +57,24 @@ impl fmt::Display for Hostile<'_> {
     }
 }
 
+/// Text for a terminal in which backslashes mean something, such as a pattern: deceptive characters
+/// as `\u{9b}`, the rest as it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Readable<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Readable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.chars() {
+            if is_deceptive(character) {
+                write!(f, "{}", character.escape_unicode())?;
+            } else {
+                f.write_char(character)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Writes JSON on one line with every deceptive character as a `\u` escape, so that an event is
 /// safe to show as it is. (`serde_json` itself escapes C0 only.)
 pub(crate) struct Formatter;

@@ -1,13 +1,16 @@
 //! EVE JSON, Suricata's event layout: one object a line, with `src_container` and `dst_container`
 //! beside `src_ip` and `dest_ip`.
 
+mod application;
+mod names;
+
 use std::{borrow::Cow, collections::BTreeMap, io, net::IpAddr};
 
 use hydrophone_inspect::{Endpoint, FlowSummary, Process, Signature, Timestamp, finding::Evidence};
 use serde::Serialize;
 
 use super::{
-    Alert,
+    Alert, comm,
     escape::{Formatter, Hostile, Printable},
     time::EveTime,
 };
@@ -77,6 +80,10 @@ struct AlertEvent<'a> {
     icmp_type: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     icmp_code: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tx_id: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    app_proto: Option<&'static str>,
     direction: &'static str,
     hook: &'static str,
     src_container: EndpointIdentity<'a>,
@@ -90,6 +97,8 @@ struct AlertEvent<'a> {
     attack: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     behavior: Option<BehaviorFields<'a>>,
+    #[serde(flatten)]
+    application: Option<application::Object<'a>>,
     suppressed: u64,
     flow: FlowFields,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -100,6 +109,7 @@ impl<'a> AlertEvent<'a> {
     fn new(alert: &'a Alert, payload_max: usize) -> Self {
         let finding = &alert.finding;
         let context = &finding.context;
+        let application = context.application.as_deref();
         let has_ports = protocol_has_ports(context.protocol);
         let port = |end: &Endpoint| has_ports.then_some(end.socket.port);
         let payload = context
@@ -118,6 +128,8 @@ impl<'a> AlertEvent<'a> {
             proto: protocol_name(context.protocol),
             icmp_type: context.icmp.map(|(kind, _)| kind),
             icmp_code: context.icmp.map(|(_, code)| code),
+            tx_id: application.map(|record| record.transaction),
+            app_proto: application.map(|record| record.protocol.name()),
             direction: if context.to_server {
                 "to_server"
             } else {
@@ -131,6 +143,7 @@ impl<'a> AlertEvent<'a> {
             alert: AlertFields::new(&finding.signature),
             attack: &finding.signature.attack,
             behavior: finding.evidence.as_ref().map(BehaviorFields::new),
+            application: application.map(application::objects),
             suppressed: alert.suppressed,
             flow: FlowFields::new(&context.flow),
             payload_printable: (!payload.is_empty()).then_some(Printable(payload)),
@@ -284,16 +297,6 @@ impl ProcessFields {
             comm: comm(&process),
         }
     }
-}
-
-/// The name that the process gave itself, up to the first NUL.
-pub(super) fn comm(process: &Process) -> String {
-    let name = process
-        .comm
-        .split(|byte| *byte == 0)
-        .next()
-        .unwrap_or_default();
-    String::from_utf8_lossy(name).into_owned()
 }
 
 #[derive(Serialize)]

@@ -1,6 +1,7 @@
 //! Findings become events: both ends get their identity, storms are limited, EVE or text goes to
 //! the sinks.
 
+mod ends;
 pub(crate) mod escape;
 pub mod eve;
 mod pipeline;
@@ -15,7 +16,7 @@ mod fixtures;
 
 use std::{net::IpAddr, sync::Arc};
 
-use hydrophone_inspect::{Finding, Owner};
+use hydrophone_inspect::{Finding, Owner, Process};
 
 use crate::census::{Identity, UnknownReason};
 
@@ -70,4 +71,14 @@ pub struct Alert {
     pub interface: Option<Arc<str>>,
     /// Findings of the same rule between the same ends that this alert stands for beside itself.
     pub suppressed: u64,
+}
+
+/// The name that the process gave itself, up to the first NUL.
+fn comm(process: &Process) -> String {
+    let name = process
+        .comm
+        .split(|byte| *byte == 0)
+        .next()
+        .unwrap_or_default();
+    String::from_utf8_lossy(name).into_owned()
 }

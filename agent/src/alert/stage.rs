@@ -5,19 +5,24 @@ use std::time::Instant;
 use hydrophone_inspect::{Finding, FindingSink, Timestamp};
 
 use super::{
-    Alert, Resolve, eve,
+    Alert, Resolve,
+    ends::Ends,
+    eve,
     sinks::{Event, EventKind, Sink, SinkFormat},
     storm::StormLimit,
     text,
 };
 use crate::{
-    config,
+    config::{self, ServiceBy},
     telemetry::{AlertFigures, Stats, Upstream},
 };
 
 /// Resolves, limits, formats and hands to the sinks. Never blocks on a sink.
 pub struct AlertStage<R> {
     resolver: R,
+    service_by: Vec<ServiceBy>,
+    /// Findings whose conditions did not hold.
+    unmet: u64,
     storm: StormLimit,
     sinks: Vec<Sink>,
     payload_max: usize,
@@ -32,12 +37,32 @@ impl<R: Resolve> AlertStage<R> {
     pub fn new(config: &config::Alert, resolver: R, sinks: Vec<Sink>) -> Self {
         Self {
             resolver,
+            service_by: config::Census::default().service_by,
+            unmet: 0,
             storm: StormLimit::new(&config.storm),
             sinks,
             payload_max: config.payload.as_usize(),
             started: Instant::now(),
             ready: Vec::new(),
             buffer: Vec::new(),
+        }
+    }
+
+    /// The same stage, with what makes containers one service.
+    #[must_use]
+    pub fn service_by(self, by: &[ServiceBy]) -> Self {
+        Self {
+            service_by: by.to_vec(),
+            ..self
+        }
+    }
+
+    fn figures(&self) -> AlertFigures {
+        let storm = self.storm.figures();
+        AlertFigures {
+            findings: storm.findings + self.unmet,
+            conditions_not_met: self.unmet,
+            ..storm
         }
     }
 
@@ -58,7 +83,7 @@ impl<R: Resolve> AlertStage<R> {
             sensor: upstream.sensor,
             alert: AlertFigures {
                 queue_lost,
-                ..self.storm.figures()
+                ..self.figures()
             },
             sinks: self
                 .sinks
@@ -93,10 +118,11 @@ impl<R: Resolve> AlertStage<R> {
     /// Emits all that is still held back and waits for the sinks, each for a bounded time.
     pub fn finish(mut self) -> AlertFigures {
         self.flush();
+        let figures = self.figures();
         for sink in self.sinks {
             sink.finish();
         }
-        self.storm.figures()
+        figures
     }
 
     fn write_ready(&mut self) {
@@ -138,9 +164,16 @@ impl<R: Resolve> FindingSink for AlertStage<R> {
             self.resolver
                 .resolve(&end.owner, end.socket.address, context.scope)
         };
+        let (source, destination) = (resolve(&context.source), resolve(&context.destination));
+        if let Some(conditions) = &finding.conditions
+            && !Ends::new(context, &source, &destination, &self.service_by).meet(conditions)
+        {
+            self.unmet += 1;
+            return;
+        }
         let alert = Alert {
-            source: resolve(&context.source),
-            destination: resolve(&context.destination),
+            source,
+            destination,
             interface: self.resolver.interface(context.ifindex),
             suppressed: 0,
             finding,

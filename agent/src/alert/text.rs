@@ -4,12 +4,7 @@ use std::io::{self, Write};
 
 use hydrophone_inspect::{Endpoint, Process, finding::Evidence};
 
-use super::{
-    Alert,
-    escape::Hostile,
-    eve::{comm, protocol_name},
-    time::ShortTime,
-};
+use super::{Alert, comm, escape::Hostile, eve::protocol_name, time::ShortTime};
 use crate::census::Identity;
 
 const RESET: &str = "\x1b[0m";

@@ -1,18 +1,23 @@
 //! `hydrophone rules`: rule files without traffic.
 
+mod explain;
+mod words;
+
 use std::{
+    collections::BTreeMap,
     io::{self, Write as _},
     path::PathBuf,
 };
 
 use clap::{Args, Subcommand};
+use hydrophone_inspect::{engine::Rule, protocol::AppProtocol, rule::Severity};
 
 use super::{
     Exit, Failure,
     options::{ConfigOptions, paths},
 };
 use crate::{
-    alert::escape::Hostile,
+    alert::escape::{Hostile, Readable},
     config::Setting,
     daemon::{Rules, load_rules},
 };
@@ -20,9 +25,28 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub(super) enum RulesCommand {
     /// Read rule files and show everything that is wrong with them, with its place
-    Check(RulesArgs),
+    Check {
+        /// Show the counts only
+        #[arg(long)]
+        summary: bool,
+        #[command(flatten)]
+        rules: RulesArgs,
+    },
     /// List the rules that are in force
-    List(RulesArgs),
+    List {
+        #[command(flatten)]
+        filter: Filter,
+        #[command(flatten)]
+        rules: RulesArgs,
+    },
+    /// Say in words what a rule looks for, and how it is tried
+    Explain {
+        /// Its sid
+        #[arg(value_name = "SID")]
+        sid: u32,
+        #[command(flatten)]
+        rules: RulesArgs,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -35,10 +59,34 @@ pub(super) struct RulesArgs {
     files: Vec<PathBuf>,
 }
 
+/// Which rules are listed: those of which all that is given holds.
+#[derive(Debug, Default, Args)]
+pub(super) struct Filter {
+    /// The rule of this sid
+    #[arg(long)]
+    sid: Option<u32>,
+    /// Rules of this class
+    #[arg(long, value_name = "CLASS")]
+    classtype: Option<String>,
+    /// Rules of this severity, 1 is the worst
+    #[arg(long, value_name = "NUMBER")]
+    severity: Option<u8>,
+    /// Rules for this protocol, of the header or of what a buffer asks for
+    #[arg(long, value_name = "NAME")]
+    protocol: Option<String>,
+    /// Rules whose message contains this, in any case
+    #[arg(long, value_name = "TEXT")]
+    msg: Option<String>,
+    /// Rules for this ATT&CK technique or its sub-techniques, e.g. T1190
+    #[arg(long, value_name = "TECHNIQUE")]
+    attack: Option<String>,
+}
+
 pub(super) fn execute(command: &RulesCommand) -> Result<Exit, Failure> {
     match command {
-        RulesCommand::Check(args) => check(&args.load()?),
-        RulesCommand::List(args) => list(&args.load()?),
+        RulesCommand::Check { summary, rules } => check(&rules.load()?, *summary),
+        RulesCommand::List { filter, rules } => list(&rules.load()?, filter),
+        RulesCommand::Explain { sid, rules } => explain_rule(&rules.load()?, *sid),
     }
 }
 
@@ -58,13 +106,54 @@ impl RulesArgs {
     }
 }
 
-/// Every complaint, then one line that sums up.
-fn check(rules: &Rules) -> Result<Exit, Failure> {
+impl Filter {
+    fn takes(&self, rule: &Rule) -> bool {
+        let signature = &rule.signature;
+        let technique = |wanted: &str| {
+            signature.attack.iter().any(|technique| {
+                let rest = technique
+                    .get(..wanted.len())
+                    .filter(|start| start.eq_ignore_ascii_case(wanted))
+                    .and_then(|_| technique.get(wanted.len()..));
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            })
+        };
+        let protocol = |wanted: &str| {
+            let application = rule.application.map(AppProtocol::name);
+            rule.protocol.name() == wanted || application == Some(wanted)
+        };
+        let message = |wanted: &str| {
+            let wanted = wanted.to_lowercase();
+            signature.msg.to_lowercase().contains(&wanted)
+        };
+        self.sid.is_none_or(|sid| signature.sid == sid)
+            && self
+                .classtype
+                .as_deref()
+                .is_none_or(|class| signature.classtype == class)
+            && self
+                .severity
+                .is_none_or(|severity| signature.severity == severity)
+            && self.protocol.as_deref().is_none_or(protocol)
+            && self.msg.as_deref().is_none_or(message)
+            && self.attack.as_deref().is_none_or(technique)
+    }
+}
+
+/// Every complaint unless only a summary is wanted, then the counts.
+fn check(rules: &Rules, summary: bool) -> Result<Exit, Failure> {
     let mut out = io::stdout().lock();
-    for (_, shown) in &rules.diagnostics {
+    for (_, shown) in rules.diagnostics.iter().filter(|_| !summary) {
         for line in shown.lines() {
             writeln!(out, "{}", Hostile(line))?;
         }
+    }
+    let counts = by_keyword(rules);
+    if !counts.is_empty() {
+        writeln!(out, "errors by keyword:")?;
+    }
+    for (keyword, count) in counts {
+        writeln!(out, "{count:>8}  {}", Hostile(keyword))?;
     }
     let loaded = rules.engine.rules().len();
     let warnings = rules.diagnostics.len() - rules.errors;
@@ -76,10 +165,28 @@ fn check(rules: &Rules) -> Result<Exit, Failure> {
     Ok(if errors == 0 { Exit::Ok } else { Exit::Invalid })
 }
 
+/// How many errors each keyword has, the most frequent first.
+fn by_keyword(rules: &Rules) -> Vec<(&str, usize)> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for (diagnostic, _) in &rules.diagnostics {
+        if let (Severity::Error, Some(keyword)) = (diagnostic.severity, &diagnostic.keyword) {
+            *counts.entry(keyword).or_default() += 1;
+        }
+    }
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    counts.sort_by_key(|(_, count)| core::cmp::Reverse(*count));
+    counts
+}
+
 /// sid, severity, techniques and message of each rule.
-fn list(rules: &Rules) -> Result<Exit, Failure> {
+fn list(rules: &Rules, filter: &Filter) -> Result<Exit, Failure> {
     let mut out = io::stdout().lock();
-    for rule in rules.engine.rules() {
+    for rule in rules
+        .engine
+        .rules()
+        .iter()
+        .filter(|rule| filter.takes(rule))
+    {
         let signature = &rule.signature;
         writeln!(
             out,
@@ -91,4 +198,30 @@ fn list(rules: &Rules) -> Result<Exit, Failure> {
         )?;
     }
     Ok(Exit::Ok)
+}
+
+/// Every rule of this sid: groups may each have one.
+fn explain_rule(rules: &Rules, sid: u32) -> Result<Exit, Failure> {
+    let mut out = io::stdout().lock();
+    let mut found = false;
+    for rule in rules.engine.rules() {
+        if rule.signature.sid != sid {
+            continue;
+        }
+        if core::mem::replace(&mut found, true) {
+            writeln!(out)?;
+        }
+        for line in explain::explain(rule) {
+            writeln!(out, "{}", Readable(&line))?;
+        }
+    }
+    if found {
+        return Ok(Exit::Ok);
+    }
+    Err(Failure::new(
+        Exit::Invalid,
+        anyhow::anyhow!(
+            "no rule in force has the sid {sid}: `hydrophone rules list` shows those that have loaded, `hydrophone rules check` why others have not"
+        ),
+    ))
 }

@@ -21,7 +21,7 @@ pub use error::{ConfigError, ConfigErrors};
 pub use layers::{Origin, Setting};
 pub use model::{
     AddressMeaning, Alert, Behavior, Census, Checksums, Config, Format, Inspect, Log, LogLevel,
-    Rules, Sensor, Sinks, Stdout, Storm, Syslog, SyslogFacility, SyslogTarget,
+    Rules, Sensor, ServiceBy, Sinks, Stdout, Storm, Syslog, SyslogFacility, SyslogTarget,
 };
 pub use units::{ByteSize, Interval};
 

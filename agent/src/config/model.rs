@@ -194,6 +194,20 @@ pub struct Census {
     pub retention: Interval,
     /// How long an alert waits for the name of a container that has just started.
     pub patience: Interval,
+    /// What makes containers one service. The first that knows a service of either one decides.
+    pub service_by: Vec<ServiceBy>,
+}
+
+/// What makes containers one service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ServiceBy {
+    /// The same compose project and service.
+    Compose,
+    /// The same namespace and the same workload label on the pods.
+    Kubernetes,
+    /// The same image: the weakest.
+    Image,
 }
 
 impl Default for Census {
@@ -202,6 +216,7 @@ impl Default for Census {
             docker_sockets: vec![PathBuf::from("/var/run/docker.sock")],
             retention: Interval::seconds(3_600),
             patience: Interval::milliseconds(300),
+            service_by: vec![ServiceBy::Compose, ServiceBy::Kubernetes, ServiceBy::Image],
         }
     }
 }

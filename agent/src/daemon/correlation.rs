@@ -25,6 +25,10 @@ pub(super) const QUEUE: usize = 1_024;
 const TICK: Duration = Duration::from_millis(250);
 
 /// What an inspection thread sends.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most are signals: a box would be an allocation for each"
+)]
 pub(super) enum Message {
     Signal(Signal),
     Directive(FlowDirective),

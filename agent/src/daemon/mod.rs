@@ -107,7 +107,8 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
         Arc::clone(&behavior),
     );
     let sinks = sinks(config).map_err(io_error("cannot open the sinks"))?;
-    let stage = AlertStage::new(&config.alert, Arc::clone(&census), sinks);
+    let stage = AlertStage::new(&config.alert, Arc::clone(&census), sinks)
+        .service_by(&config.census.service_by);
     let (findings, alerts) = alert::spawn(stage, &config.alert, upstream)
         .map_err(io_error("cannot start the alert thread"))?;
     let correlator = correlation::start(

@@ -193,7 +193,8 @@ pub struct Upstream {
     pub sensor: Figures,
 }
 
-/// Counters of the alert stage. `findings = emitted + suppressed + held` at any time.
+/// Counters of the alert stage. `findings = emitted + suppressed + held + conditions_not_met` at any
+/// time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct AlertFigures {
     /// Findings that reached the stage.
@@ -204,6 +205,8 @@ pub struct AlertFigures {
     pub suppressed: u64,
     /// Findings that are held back and not yet counted in an alert.
     pub held: u64,
+    /// Findings dropped because the two ends are not those that the rule is about.
+    pub conditions_not_met: u64,
     /// Pairs that left the storm table early because it was full.
     pub storm_evicted: u64,
     /// Findings lost because the queue before the stage was full.

@@ -33,6 +33,11 @@ impl DecodeEvent {
         !self.any_of.is_empty()
     }
 
+    /// The anomalies that it stands for.
+    pub fn anomalies(&self) -> impl Iterator<Item = Anomaly> + '_ {
+        self.any_of.iter()
+    }
+
     /// Whether the packet has it.
     #[must_use]
     pub fn raised(&self, view: &PacketView<'_>) -> bool {

@@ -68,6 +68,51 @@ struct Group {
     others: Vec<u32>,
 }
 
+/// How a rule is tried, for who wants to know why it costs what it costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan<'a> {
+    /// What its tests are done on.
+    pub on: PlanUnit,
+    /// What is searched for first, and where: `None` when the rule is tried on everything.
+    pub pattern: Option<(Target, &'a [u8])>,
+}
+
+/// What the tests of a rule are done on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlanUnit {
+    /// Each transaction.
+    Transaction,
+    /// The reassembled stream.
+    Stream,
+    /// What happens to a stream.
+    StreamEvent,
+    /// Each packet.
+    Packet,
+}
+
+impl<'a> Plan<'a> {
+    pub(super) fn new(rule: &'a Rule) -> Self {
+        let on = if rule.on_transactions() {
+            PlanUnit::Transaction
+        } else if looks_at(rule, Kind::StreamEvent) {
+            PlanUnit::StreamEvent
+        } else if looks_at(rule, Kind::TcpStream) {
+            PlanUnit::Stream
+        } else {
+            PlanUnit::Packet
+        };
+        let pattern = fast_pattern(rule, |group| match group.target {
+            Target::Transaction(_) => on == PlanUnit::Transaction && !rule.transactional,
+            Target::Payload => on != PlanUnit::Transaction,
+            _ => false,
+        });
+        Self {
+            on,
+            pattern: pattern.map(|(group, pattern)| (group.target, pattern)),
+        }
+    }
+}
+
 /// Rules that search one buffer after the same transforms.
 #[derive(Debug)]
 struct List {

@@ -16,6 +16,7 @@ mod view;
 use std::sync::Arc;
 
 pub use crate::rule::Rule;
+pub use compile::{Plan, PlanUnit};
 pub use state::FlowState;
 pub use threshold::{Occurrence, Thresholds};
 pub use view::{FlowView, Inspection, Unit};
@@ -111,6 +112,12 @@ impl Engine {
     #[must_use]
     pub fn rules(&self) -> &[Arc<Rule>] {
         &self.compiled.rules
+    }
+
+    /// How a rule of this kind is tried.
+    #[must_use]
+    pub fn plan(rule: &Rule) -> Plan<'_> {
+        Plan::new(rule)
     }
 
     /// Hands every rule that matches to `found`. A matching `pass` rule silences all others: for the

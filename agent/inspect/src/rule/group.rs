@@ -1,5 +1,7 @@
 //! Lists with ranges, nesting and negation: the same for addresses and ports.
 
+use core::fmt;
+
 use super::{diagnostic::Fault, source::Span};
 
 /// Deepest nesting of lists and variables.
@@ -50,6 +52,41 @@ impl<T: Ord + Copy> Member<T> {
         match self {
             Self::Range(low, high) => (*low..=*high).contains(&value),
             Self::List(group) => group.contains(value),
+        }
+    }
+}
+
+/// In words: `any`, `10.0.0.0-10.255.255.255 but not 10.0.0.1`.
+impl<T: fmt::Display + PartialEq> fmt::Display for Group<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |f: &mut fmt::Formatter<'_>, members: &[Member<T>]| {
+            for (at, member) in members.iter().enumerate() {
+                f.write_str(if at == 0 { "" } else { ", " })?;
+                member.fmt(f)?;
+            }
+            Ok(())
+        };
+        if let ([Member::List(only)], []) = (&*self.include, &*self.exclude) {
+            return only.fmt(f);
+        }
+        if self.include.is_empty() {
+            f.write_str("any")?;
+        }
+        list(f, &self.include)?;
+        if !self.exclude.is_empty() {
+            f.write_str(" but not ")?;
+        }
+        list(f, &self.exclude)
+    }
+}
+
+impl<T: fmt::Display + PartialEq> fmt::Display for Member<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Range(low, high) if low == high => low.fmt(f),
+            Self::Range(low, high) => write!(f, "{low}-{high}"),
+            Self::List(group) if group.exclude.is_empty() => group.fmt(f),
+            Self::List(group) => write!(f, "({group})"),
         }
     }
 }
