@@ -252,13 +252,18 @@ impl Compiled {
         let begun = transaction.matching.begun.get_mut(side);
         if begun.is_some_and(|begun| !core::mem::replace(begun, true)) {
             let special = protocol.and_then(|_| self.others.get(&(protocol, to_server)));
-            let included = match protocol {
-                Some(AppProtocol::Http2) => self.others.get(&(Some(AppProtocol::Http), to_server)),
-                _ => None,
-            };
             let general = self.others.get(&(None, to_server));
-            for rule in [special, included, general].into_iter().flatten().flatten() {
+            for rule in [special, general].into_iter().flatten().flatten() {
                 push(&mut found, *rule);
+            }
+            // Rules about what the protocol is one of.
+            for wider in [AppProtocol::Http, AppProtocol::Http2, AppProtocol::Dns] {
+                if protocol.is_some_and(|it| it != wider && wider.includes(it)) {
+                    let rules = self.others.get(&(Some(wider), to_server));
+                    for rule in rules.into_iter().flatten() {
+                        push(&mut found, *rule);
+                    }
+                }
             }
         }
         for at in 0..transaction.instances().len() {

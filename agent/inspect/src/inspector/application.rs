@@ -108,9 +108,20 @@ impl Application {
     /// Bytes of one direction, or a datagram.
     pub(crate) fn data(&mut self, direction: Direction, data: &[u8], ports: [u16; 2]) {
         match &mut self.state {
-            State::Known(_, Some(parser)) => {
+            State::Known(protocol, Some(parser)) => {
                 let status = parser.data(direction, data, &mut self.transactions);
+                if let Some(refined) = parser.refined() {
+                    *protocol = refined;
+                }
+                let rest = match status {
+                    Status::Change(_) => parser.take_rest(),
+                    Status::Ok | Status::Failed => Vec::new(),
+                };
                 self.follow(status);
+                // It is shorter than `data`, so this ends.
+                if !rest.is_empty() && rest.len() < data.len() {
+                    self.data(direction, &rest, ports);
+                }
             }
             State::Probing(buffers) => {
                 if let Some(buffer) = buffers.get_mut(side(direction)) {

@@ -12,6 +12,7 @@ pub mod file;
 mod frames;
 pub mod ftp;
 pub mod http;
+pub mod http2;
 pub mod krb5;
 pub mod ldap;
 mod line;
@@ -84,7 +85,7 @@ impl AppProtocol {
         self == spoken
             || matches!(
                 (self, spoken),
-                (Self::Http, Self::Http2)
+                (Self::Http, Self::Http2 | Self::Doh2)
                     | (Self::Dns, Self::Doh2 | Self::Mdns)
                     | (Self::Http2, Self::Doh2)
             )
@@ -171,6 +172,16 @@ pub trait Parser: core::fmt::Debug + Send {
 
     /// Nothing more comes in this direction.
     fn end(&mut self, direction: Direction, out: &mut Transactions);
+
+    /// What is spoken on top of the protocol, once that is known (DNS over HTTP/2).
+    fn refined(&self) -> Option<AppProtocol> {
+        None
+    }
+
+    /// With [`Status::Change`]: what came behind the bytes that agreed on it.
+    fn take_rest(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
 
     /// Bytes of memory held, beside the transactions.
     fn footprint(&self) -> usize;

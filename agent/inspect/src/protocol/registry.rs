@@ -1,8 +1,8 @@
 //! Which protocols are recognised, and who parses them: the one place that knows all.
 
 use super::{
-    AppProtocol, Parser, Probe, dcerpc, dns, enip, ftp, http, krb5, ldap, nfs, quic, rfb, sip, smb,
-    smtp, snmp, ssh, tls, websocket,
+    AppProtocol, Parser, Probe, dcerpc, dns, enip, ftp, http, http2, krb5, ldap, nfs, quic, rfb,
+    sip, smb, smtp, snmp, ssh, tls, websocket,
 };
 use crate::flow::Direction;
 
@@ -32,6 +32,13 @@ const ENTRIES: &[Entry] = &[
         transport: Transport::Tcp,
         probe: http::probe,
         parser: || Box::new(http::Http::new()),
+        ports: &[],
+    },
+    Entry {
+        protocol: AppProtocol::Http2,
+        transport: Transport::Tcp,
+        probe: http2::probe,
+        parser: || Box::new(http2::Http2::new()),
         ports: &[],
     },
     Entry {

@@ -274,6 +274,10 @@ impl Transaction {
             .unwrap_or_default()
     }
 
+    fn is_complete(&self) -> bool {
+        self.stages == [Stage::Complete; 2]
+    }
+
     /// All pieces, in the order they came.
     #[must_use]
     pub fn instances(&self) -> &[Instance] {
@@ -425,10 +429,13 @@ impl Transactions {
         &self.limits
     }
 
-    /// Begins one and returns its number. When there are too many, the oldest is given up and counted.
+    /// Begins one and returns its number. When there are too many, the oldest is given up and
+    /// counted: of those that are complete if there is one, so that a flood of short ones does not
+    /// push out what is still coming.
     pub fn begin(&mut self) -> u64 {
         if self.queue.len() >= self.limits.transactions.max(1) {
-            self.queue.pop_front();
+            let complete = self.queue.iter().position(Transaction::is_complete);
+            self.queue.remove(complete.unwrap_or(0));
             self.counters.transactions_dropped += 1;
         }
         let id = self.next;
@@ -439,8 +446,7 @@ impl Transactions {
 
     /// One by its number, if it is not over.
     pub fn get(&mut self, id: u64) -> Option<&mut Transaction> {
-        let first = self.queue.front()?.id;
-        let at = usize::try_from(id.checked_sub(first)?).ok()?;
+        let at = self.queue.binary_search_by_key(&id, |it| it.id).ok()?;
         self.queue.get_mut(at)
     }
 
@@ -472,15 +478,9 @@ impl Transactions {
         self.queue.is_empty()
     }
 
-    /// Lets go of those that are complete in both directions, as long as all before them are.
+    /// Lets go of those that are complete in both directions.
     pub fn retire(&mut self) {
-        while self
-            .queue
-            .front()
-            .is_some_and(|transaction| transaction.stages == [Stage::Complete; 2])
-        {
-            self.queue.pop_front();
-        }
+        self.queue.retain(|transaction| !transaction.is_complete());
     }
 
     /// Bytes of memory held.

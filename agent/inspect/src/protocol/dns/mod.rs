@@ -128,10 +128,7 @@ impl Dns {
         let Some(transaction) = out.get(id) else {
             return;
         };
-        match Message::parse(data) {
-            Ok(message) => push(&message, direction, transaction),
-            Err(_) => transaction.event(direction, "dns.malformed_data"),
-        }
+        read(data, direction, transaction);
         transaction.advance(direction, Stage::Complete);
         transaction.advance(direction.reverse(), Stage::Complete);
     }
@@ -190,6 +187,18 @@ impl Framing {
                 }
             }
         }
+    }
+}
+
+/// Pushes what a message has, whatever carried it.
+pub(in crate::protocol) fn read(
+    data: &[u8],
+    direction: Direction,
+    transaction: &mut super::Transaction,
+) {
+    match Message::parse(data) {
+        Ok(message) => push(&message, direction, transaction),
+        Err(_) => transaction.event(direction, "dns.malformed_data"),
     }
 }
 

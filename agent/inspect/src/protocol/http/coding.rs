@@ -20,14 +20,14 @@ const BROTLI: usize = 128 << 10;
 
 /// The codings of one body, outermost first.
 #[derive(Debug, Default)]
-pub(super) struct Decoder {
+pub(in crate::protocol) struct Decoder {
     layers: Vec<Layer>,
     /// Bytes that may still be given.
     room: usize,
     /// A limit ended the decoding.
-    pub(super) exceeded: bool,
+    pub(in crate::protocol) exceeded: bool,
     /// Something could not be decoded.
-    pub(super) failed: bool,
+    pub(in crate::protocol) failed: bool,
 }
 
 #[derive(Debug)]
@@ -38,7 +38,7 @@ enum Layer {
 
 /// What `Content-Encoding` says.
 #[derive(Debug, Default)]
-pub(super) struct Codings {
+pub(in crate::protocol) struct Codings {
     layers: Vec<Coding>,
     /// A name that is none, or not written as it should be.
     abnormal: bool,
@@ -52,7 +52,7 @@ enum Coding {
 
 impl Codings {
     /// Reads a header value. The last coding of the list was applied last.
-    pub(super) fn of(value: &[u8]) -> Self {
+    pub(in crate::protocol) fn of(value: &[u8]) -> Self {
         let mut codings = Self::default();
         for name in value.split(|byte| *byte == b',') {
             let name: Vec<u8> = name
@@ -77,7 +77,7 @@ impl Codings {
     }
 
     /// Raises events for what is odd about them.
-    pub(super) fn oddities(&self, most: usize, events: &mut Vec<&'static str>) {
+    pub(in crate::protocol) fn oddities(&self, most: usize, events: &mut Vec<&'static str>) {
         if self.abnormal {
             events.push(event::ABNORMAL_CONTENT_ENCODING);
         }
@@ -93,7 +93,7 @@ impl Codings {
 }
 
 impl Decoder {
-    pub(super) fn new(codings: &Codings, most: usize, room: usize) -> Self {
+    pub(in crate::protocol) fn new(codings: &Codings, most: usize, room: usize) -> Self {
         Self {
             layers: codings
                 .layers
@@ -111,17 +111,17 @@ impl Decoder {
     }
 
     /// Whether bytes come out as they go in.
-    pub(super) const fn is_plain(&self) -> bool {
+    pub(in crate::protocol) const fn is_plain(&self) -> bool {
         self.layers.is_empty()
     }
 
     /// Decodes what comes next.
-    pub(super) fn decode(&mut self, data: &[u8]) -> Vec<u8> {
+    pub(in crate::protocol) fn decode(&mut self, data: &[u8]) -> Vec<u8> {
         self.run(data, false)
     }
 
     /// What was held back, when nothing more comes.
-    pub(super) fn finish(&mut self) -> Vec<u8> {
+    pub(in crate::protocol) fn finish(&mut self) -> Vec<u8> {
         self.run(&[], true)
     }
 
@@ -144,7 +144,7 @@ impl Decoder {
         input
     }
 
-    pub(super) fn footprint(&self) -> usize {
+    pub(in crate::protocol) fn footprint(&self) -> usize {
         self.layers
             .iter()
             .map(|layer| match layer {

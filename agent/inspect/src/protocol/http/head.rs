@@ -57,7 +57,7 @@ pub(super) const fn is_space(byte: u8) -> bool {
 }
 
 /// Without white space around.
-pub(super) fn trim(data: &[u8]) -> &[u8] {
+pub(in crate::protocol) fn trim(data: &[u8]) -> &[u8] {
     let start = data.iter().position(|byte| !is_space(*byte));
     let end = data.iter().rposition(|byte| !is_space(*byte));
     match (start, end) {
@@ -286,7 +286,7 @@ impl Head {
 }
 
 /// Fields with buffers of their own.
-fn named(direction: Direction, name: &[u8]) -> Option<Buffer> {
+pub(in crate::protocol) fn named(direction: Direction, name: &[u8]) -> Option<Buffer> {
     const REQUEST: &[(&[u8], Buffer)] = &[
         (b"user-agent", Buffer::HttpUserAgent),
         (b"cookie", Buffer::HttpCookie),

@@ -4,14 +4,14 @@
 //! parser: it reads what a lenient peer would read, and raises an event for what is odd.
 
 mod body;
-mod coding;
+pub(in crate::protocol) mod coding;
 mod event;
-mod head;
+pub(in crate::protocol) mod head;
 mod line;
-mod multipart;
+pub(in crate::protocol) mod multipart;
 mod request;
 mod response;
-mod uri;
+pub(in crate::protocol) mod uri;
 
 #[cfg(test)]
 mod tests;
@@ -217,6 +217,10 @@ impl Parser for Http {
             Direction::ToServer => self.requests.end(&mut self.exchange, out),
             Direction::ToClient => self.responses.end(&mut self.exchange, out),
         }
+    }
+
+    fn take_rest(&mut self) -> Vec<u8> {
+        self.responses.take_rest()
     }
 
     fn footprint(&self) -> usize {

@@ -10,7 +10,7 @@ const BOUNDARY: usize = 256;
 
 /// Finds the files of a form.
 #[derive(Debug)]
-pub(super) struct Multipart {
+pub(in crate::protocol) struct Multipart {
     /// CR LF, two dashes and the boundary.
     delimiter: Vec<u8>,
     held: Vec<u8>,
@@ -31,7 +31,7 @@ enum State {
 }
 
 /// The value of a parameter, quoted or not (RFC 9110, 5.6.6).
-pub(super) fn parameter<'a>(value: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+pub(in crate::protocol) fn parameter<'a>(value: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let mut quoted = false;
     let mut parts = value.split(|byte| {
         quoted ^= *byte == b'"';
@@ -65,7 +65,7 @@ fn find(data: &[u8], pattern: &[u8]) -> Option<usize> {
 
 impl Multipart {
     /// A form by its `Content-Type`, if it is one.
-    pub(super) fn of(content_type: &[u8]) -> Option<Self> {
+    pub(in crate::protocol) fn of(content_type: &[u8]) -> Option<Self> {
         let kind = content_type.split(|byte| *byte == b';').next()?;
         if !trim(kind).eq_ignore_ascii_case(b"multipart/form-data") {
             return None;
@@ -83,7 +83,7 @@ impl Multipart {
     }
 
     /// Takes what comes next of the body.
-    pub(super) fn feed(&mut self, data: &[u8], transaction: &mut Transaction) {
+    pub(in crate::protocol) fn feed(&mut self, data: &[u8], transaction: &mut Transaction) {
         if self.state == State::Over {
             return;
         }
@@ -157,7 +157,7 @@ impl Multipart {
     }
 
     /// The body is over.
-    pub(super) fn finish(&mut self, transaction: &mut Transaction) {
+    pub(in crate::protocol) fn finish(&mut self, transaction: &mut Transaction) {
         if self.state == (State::Content { file: true }) {
             let rest = core::mem::take(&mut self.held);
             transaction.file_data(Direction::ToServer, &rest);
@@ -170,7 +170,7 @@ impl Multipart {
         self.held.drain(..length.min(self.held.len()));
     }
 
-    pub(super) fn footprint(&self) -> usize {
+    pub(in crate::protocol) fn footprint(&self) -> usize {
         self.held.capacity() + self.delimiter.capacity()
     }
 }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     flow::Direction::ToServer,
-    protocol::{AppProtocol, Buffer, Stage, Status, Transaction, Transactions},
+    protocol::{AppProtocol, Buffer, Stage, Status, Transaction, Transactions, http2},
 };
 
 /// What is read next.
@@ -227,6 +227,11 @@ impl Requests {
             })
         {
             transaction.event(ToServer, event::AUTH_UNRECOGNIZED);
+        }
+        if let Some(settings) = head.get(b"http2-settings")
+            && !http2::are_settings(settings)
+        {
+            events.push(http2::HTTP1_SETTINGS);
         }
         for event in events {
             transaction.event(ToServer, event);

@@ -60,6 +60,7 @@ pub(super) struct Responses {
     interim: bool,
     /// A `CONNECT` was answered, and not by success.
     refused: bool,
+    rest: Vec<u8>,
 }
 
 impl Responses {
@@ -95,10 +96,18 @@ impl Responses {
                 },
             };
             if status != Status::Ok {
+                if matches!(status, Status::Change(_)) {
+                    self.rest = data.to_vec();
+                }
                 return status;
             }
         }
         Status::Ok
+    }
+
+    /// What came behind a response that changed the protocol.
+    pub(super) fn take_rest(&mut self) -> Vec<u8> {
+        core::mem::take(&mut self.rest)
     }
 
     fn too_long(&mut self, out: &mut Transactions) -> Status {

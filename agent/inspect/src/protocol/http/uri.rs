@@ -5,13 +5,13 @@ const LONGEST_NAME: usize = 4 << 10;
 
 /// The parts of a request target, as sent.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Target<'a> {
-    pub(super) authority: Option<&'a [u8]>,
-    pub(super) path: &'a [u8],
+pub(in crate::protocol) struct Target<'a> {
+    pub(in crate::protocol) authority: Option<&'a [u8]>,
+    pub(in crate::protocol) path: &'a [u8],
     /// With its `?`.
-    pub(super) query: &'a [u8],
+    pub(in crate::protocol) query: &'a [u8],
     /// With its `#`.
-    pub(super) fragment: &'a [u8],
+    pub(in crate::protocol) fragment: &'a [u8],
 }
 
 fn split(data: &[u8], at: impl Fn(u8) -> bool) -> (&[u8], &[u8]) {
@@ -21,7 +21,7 @@ fn split(data: &[u8], at: impl Fn(u8) -> bool) -> (&[u8], &[u8]) {
 
 impl<'a> Target<'a> {
     /// Splits a target; `bare` is the authority form of `CONNECT`.
-    pub(super) fn of(uri: &'a [u8], bare: bool) -> Self {
+    pub(in crate::protocol) fn of(uri: &'a [u8], bare: bool) -> Self {
         if bare {
             return Self {
                 authority: Some(uri),
@@ -46,14 +46,14 @@ impl<'a> Target<'a> {
     }
 
     /// The path as name of a file that is transferred.
-    pub(super) fn file_name(&self) -> Vec<u8> {
+    pub(in crate::protocol) fn file_name(&self) -> Vec<u8> {
         let mut name = normalise_path(self.path);
         name.truncate(LONGEST_NAME);
         name
     }
 
     /// Path normalised, query decoded once.
-    pub(super) fn normalised(&self) -> Vec<u8> {
+    pub(in crate::protocol) fn normalised(&self) -> Vec<u8> {
         let mut uri = normalise_path(self.path);
         uri.extend_from_slice(&decode(self.query, false));
         uri.extend_from_slice(self.fragment);
@@ -110,7 +110,7 @@ fn decode(data: &[u8], is_path: bool) -> Vec<u8> {
 }
 
 /// Whether something is still encoded after decoding.
-pub(super) fn is_double_encoded(data: &[u8]) -> bool {
+pub(in crate::protocol) fn is_double_encoded(data: &[u8]) -> bool {
     let decoded = decode(data, false);
     decoded.len() < data.len()
         && decoded
@@ -170,16 +170,16 @@ fn normalise_path(path: &[u8]) -> Vec<u8> {
 
 /// An authority or a `Host` value in its parts.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Host {
+pub(in crate::protocol) struct Host {
     /// In lower case, without trailing dots.
-    pub(super) name: Vec<u8>,
-    pub(super) port: Option<u16>,
-    pub(super) valid: bool,
+    pub(in crate::protocol) name: Vec<u8>,
+    pub(in crate::protocol) port: Option<u16>,
+    pub(in crate::protocol) valid: bool,
 }
 
 impl Host {
     /// Takes `user@name:port` apart.
-    pub(super) fn of(authority: &[u8]) -> Self {
+    pub(in crate::protocol) fn of(authority: &[u8]) -> Self {
         let at = authority.iter().rposition(|byte| *byte == b'@');
         let host = at
             .and_then(|at| authority.get(at + 1..))
