@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{InspectorLimits, InspectorStats, application::Application, transmission};
 use crate::{
     anomaly::{Anomaly, AnomalySet},
-    decode::{Datagram, Headers, PacketView, Transport},
+    decode::{Datagram, Headers, PacketView, TcpFlags, Transport},
     engine::{Engine, FlowView, Inspection, Rule, Scratch, Unit},
     finding::{ApplicationRecord, Context},
     flow::{
@@ -47,6 +47,7 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
         }
         if matches!(datagram.headers.transport, Transport::Udp { .. })
             && !datagram.payload.is_empty()
+            && !self.corrupt()
         {
             let ports = ports(flow);
             let limits = self.limits.protocols;
@@ -67,7 +68,17 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
         header: &SegmentHeader<'_>,
         datagram: &Datagram<'_>,
     ) {
+        if self.corrupt() {
+            self.packet(flow, direction, datagram);
+            self.aside(flow, direction, datagram);
+            return;
+        }
+        let before = flow.phase;
         let tracked = tcp::track(flow, direction, header);
+        // The client goes on, so it was answered.
+        if self.limits.async_oneside && (before, flow.phase) == (Phase::SynSent, Phase::MidStream) {
+            flow.phase = Phase::Established;
+        }
         if let Some(contact) = tracked.contact {
             self.contact(flow, contact);
         }
@@ -76,7 +87,12 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
         }
         self.packet(flow, direction, datagram);
         let headers = &datagram.headers;
-        if header.payload_length > 0 && self.follows(flow) {
+        // What a reset carries is a note for people (RFC 9293 section 3.5.3), and no application
+        // gets to see it.
+        let streams = header.payload_length > 0 && !header.flags.any(TcpFlags::RST);
+        if streams && !self.follows(flow) {
+            self.aside(flow, direction, datagram);
+        } else if streams {
             let segment = Segment {
                 sequence: header.payload_sequence(),
                 data: datagram.payload,
@@ -105,7 +121,30 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
 
     /// Whether the flow's streams are looked at.
     fn follows(&self, flow: &Flow) -> bool {
-        self.limits.midstream || flow.phase != Phase::MidStream
+        self.limits.midstream || flow.reached() != Phase::MidStream
+    }
+
+    /// Whether the connection counts as one: by what was seen of it, and what is asked for.
+    fn established(&self, flow: &Flow) -> bool {
+        if flow.reached() != Phase::MidStream {
+            return flow.established();
+        }
+        self.limits.midstream && (self.limits.async_oneside || flow.established())
+    }
+
+    /// Whether no receiver takes the packet, where that is to be looked at.
+    fn corrupt(&self) -> bool {
+        let wrong = |view: &PacketView<'_>| view.checksum_valid() == Some(false);
+        self.limits.checksums && self.view.is_some_and(wrong)
+    }
+
+    /// A payload that has no place in a stream, for the rules that look at streams.
+    fn aside(&mut self, flow: &mut Flow, direction: Direction, datagram: &Datagram<'_>) {
+        if !datagram.payload.is_empty() {
+            let data = datagram.payload;
+            let event = Event::Aside { data, start: 0 };
+            self.event(flow, direction, &datagram.headers, &event);
+        }
     }
 
     /// Tells the application layer that nothing more comes in one direction.
@@ -216,7 +255,7 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
             headers,
             flow: FlowView {
                 to_server: direction == Direction::ToServer,
-                established: flow.established(),
+                established: self.established(flow),
                 fragmented: self.fragmented,
                 application: application.and_then(|application| application.protocol()),
                 application_failed: application.is_some_and(|application| application.failed()),
