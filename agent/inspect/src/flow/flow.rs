@@ -177,6 +177,12 @@ impl Flow {
         }
     }
 
+    /// Takes the one that was held for the client for the server.
+    pub(crate) const fn turn(&mut self) {
+        core::mem::swap(&mut self.client, &mut self.server);
+        self.client_is_low = !self.client_is_low;
+    }
+
     /// Ends the connection.
     pub(crate) fn shut(&mut self) {
         if self.phase != Phase::Closed {

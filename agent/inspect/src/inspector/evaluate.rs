@@ -4,7 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{InspectorLimits, InspectorStats, application::Application, transmission};
+use super::{
+    InspectorLimits, InspectorStats,
+    application::Application,
+    context::{context, excerpt, icmp, ports, reversed},
+    transmission,
+};
 use crate::{
     anomaly::{Anomaly, AnomalySet},
     decode::{Datagram, Headers, PacketView, TcpFlags, Transport},
@@ -64,7 +69,7 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
     pub(super) fn segment(
         &mut self,
         flow: &mut Flow,
-        direction: Direction,
+        mut direction: Direction,
         header: &SegmentHeader<'_>,
         datagram: &Datagram<'_>,
     ) {
@@ -78,6 +83,14 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
         // The client goes on, so it was answered.
         if self.limits.async_oneside && (before, flow.phase) == (Phase::SynSent, Phase::MidStream) {
             flow.phase = Phase::Established;
+        }
+        // Who was heard first has not begun, where the beginning was not seen.
+        if (before, flow.phase) == (Phase::None, Phase::MidStream)
+            && direction == Direction::ToServer
+            && registry::answers(registry::Transport::Tcp, datagram.payload, ports(flow))
+        {
+            flow.turn();
+            direction = Direction::ToClient;
         }
         if let Some(contact) = tracked.contact {
             self.contact(flow, contact);
@@ -449,82 +462,5 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
         let payload = Bytes::copy_from_slice(data);
         let context = context(flow, direction, self.timestamp, None, payload);
         self.sink.signal(Signal::Anomaly { anomaly, context });
-    }
-}
-
-/// Ports of the client and of the server.
-const fn ports(flow: &Flow) -> [u16; 2] {
-    [flow.client.socket.port, flow.server.socket.port]
-}
-
-/// The headers of a packet in the other direction.
-const fn reversed(headers: &Headers) -> Headers {
-    let transport = match headers.transport {
-        Transport::Tcp {
-            source_port,
-            destination_port,
-            sequence,
-            acknowledgement,
-            flags,
-            window,
-        } => Transport::Tcp {
-            source_port: destination_port,
-            destination_port: source_port,
-            sequence: acknowledgement,
-            acknowledgement: sequence,
-            flags,
-            window,
-        },
-        Transport::Udp {
-            source_port,
-            destination_port,
-        } => Transport::Udp {
-            source_port: destination_port,
-            destination_port: source_port,
-        },
-        other => other,
-    };
-    Headers {
-        source: headers.destination,
-        destination: headers.source,
-        transport,
-        ..*headers
-    }
-}
-
-/// The part of what was evaluated that a finding shows: a little before the new bytes, and them.
-fn excerpt(inspection: &Inspection<'_>, most: usize) -> Bytes {
-    let from = inspection.fresh.saturating_sub(most / 2);
-    let data = inspection.data.get(from..).unwrap_or_default();
-    Bytes::copy_from_slice(data.get(..most).unwrap_or(data))
-}
-
-const fn icmp(headers: &Headers) -> Option<(u8, u8)> {
-    match headers.transport {
-        Transport::Icmp { kind, code, .. } => Some((kind, code)),
-        _ => None,
-    }
-}
-
-fn context(
-    flow: &Flow,
-    direction: Direction,
-    timestamp: Timestamp,
-    icmp: Option<(u8, u8)>,
-    payload: Bytes,
-) -> Context {
-    Context {
-        timestamp,
-        hook: flow.hook,
-        ifindex: flow.ifindex,
-        scope: flow.key.scope,
-        protocol: Some(flow.key.protocol),
-        icmp,
-        source: flow.sender(direction).endpoint(),
-        destination: flow.sender(direction.reverse()).endpoint(),
-        to_server: direction == Direction::ToServer,
-        flow: flow.summary(),
-        application: None,
-        payload,
     }
 }

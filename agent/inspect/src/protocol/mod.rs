@@ -174,4 +174,14 @@ pub trait Parser: core::fmt::Debug + Send {
 
     /// Bytes of memory held, beside the transactions.
     fn footprint(&self) -> usize;
+
+    /// After [`Status::Change`]: bytes that were taken in and belong to what follows.
+    fn take_rest(&mut self) -> Vec<(Direction, Vec<u8>)> {
+        Vec::new()
+    }
+
+    /// Connections that the two ends have agreed on since the last call.
+    fn take_announced(&mut self) -> Vec<ftp::Expectation> {
+        Vec::new()
+    }
 }

@@ -219,6 +219,13 @@ impl Parser for Http {
         }
     }
 
+    fn take_rest(&mut self) -> Vec<(Direction, Vec<u8>)> {
+        vec![
+            (Direction::ToServer, self.requests.take_rest()),
+            (Direction::ToClient, self.responses.take_rest()),
+        ]
+    }
+
     fn footprint(&self) -> usize {
         let awaiting: usize = self
             .exchange

@@ -60,6 +60,8 @@ pub(super) struct Responses {
     interim: bool,
     /// A `CONNECT` was answered, and not by success.
     refused: bool,
+    /// What came behind the last head, for the protocol that follows.
+    rest: Vec<u8>,
 }
 
 impl Responses {
@@ -95,10 +97,17 @@ impl Responses {
                 },
             };
             if status != Status::Ok {
+                if matches!(status, Status::Change(_)) {
+                    self.rest = data.to_vec();
+                }
                 return status;
             }
         }
         Status::Ok
+    }
+
+    pub(super) fn take_rest(&mut self) -> Vec<u8> {
+        core::mem::take(&mut self.rest)
     }
 
     fn too_long(&mut self, out: &mut Transactions) -> Status {
