@@ -276,6 +276,10 @@ impl Inspector {
 
     fn close(&mut self, index: FlowIndex, sink: &mut impl SignalSink) {
         self.release(index, sink);
+        if let Some(flow) = self.table.get_mut(index) {
+            // What is left is the application layer's, and goes with the flow.
+            self.stream_memory = self.stream_memory.saturating_sub(flow.footprint());
+        }
         if let Some(flow) = self.table.get_mut(index)
             && flow.application.is_some()
         {
