@@ -318,6 +318,9 @@ impl Inspector {
             };
             evaluation.release(flow, Direction::ToServer);
             evaluation.release(flow, Direction::ToClient);
+            if let Some(application) = &mut flow.application {
+                application.give_up_probing();
+            }
             self.stream_memory = self.stream_memory.saturating_sub(held) + flow.footprint();
         }
         self.table.released(index);

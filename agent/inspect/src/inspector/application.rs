@@ -222,6 +222,13 @@ impl Application {
         }
     }
 
+    /// Frees what was kept to find out what is spoken.
+    pub(crate) fn give_up_probing(&mut self) {
+        if matches!(self.state, State::Probing(_)) {
+            self.state = State::Failed;
+        }
+    }
+
     fn change(&mut self, to: Option<AppProtocol>, ports: [u16; 2]) {
         let State::Known(before, parser) = &mut self.state else {
             return;
