@@ -1,7 +1,9 @@
 //! One thread's view of the traffic: packets in, signals out.
 
 pub(crate) mod application;
+mod context;
 mod evaluate;
+mod expected;
 mod limits;
 mod muffler;
 mod transmission;
@@ -24,6 +26,7 @@ use crate::{
     signal::{Signal, SignalSink},
 };
 use evaluate::Evaluation;
+use expected::Expected;
 use muffler::Muffler;
 
 /// Flows given up by age with one packet: more than the one that it can add, so that the table
@@ -40,6 +43,7 @@ pub struct Inspector {
     table: FlowTable,
     fragments: Defragmenter,
     muffler: Muffler,
+    expected: Expected,
     stats: InspectorStats,
     /// Bytes that all streams hold.
     stream_memory: usize,
@@ -57,6 +61,7 @@ impl Inspector {
             limits,
             table: FlowTable::new(),
             muffler: Muffler::default(),
+            expected: Expected::default(),
             stats: InspectorStats::default(),
             stream_memory: 0,
             now: Timestamp::default(),
@@ -203,6 +208,7 @@ impl Inspector {
         } else {
             evaluation.message(flow, direction, datagram);
         }
+        self.expected.announce(flow, packet.scope, self.now);
         let holds = flow.footprint();
         let lifetime = flow.lifetime();
         self.stream_memory = self.stream_memory.saturating_sub(held) + holds;
@@ -236,8 +242,11 @@ impl Inspector {
 
     fn insert(&mut self, key: &FlowKey, from_low: bool, headers: &Headers) -> FlowIndex {
         self.stats.flows_created += 1;
-        self.table
-            .insert(Flow::new(*key, from_low, headers, self.now))
+        let mut flow = Flow::new(*key, from_low, headers, self.now);
+        let limits = self.limits.protocols;
+        flow.application = self.expected.take(headers, key.scope, self.now, limits);
+        self.stream_memory += flow.footprint();
+        self.table.insert(flow)
     }
 
     fn expire(&mut self, mut most: usize, sink: &mut impl SignalSink) {
@@ -274,10 +283,7 @@ impl Inspector {
 
     fn close(&mut self, index: FlowIndex, sink: &mut impl SignalSink) {
         self.release(index, sink);
-        let held = self
-            .table
-            .get_mut(index)
-            .map_or(0, |flow| flow.footprint());
+        let held = self.table.get_mut(index).map_or(0, |flow| flow.footprint());
         if let Some(flow) = self.table.get_mut(index)
             && flow.application.is_some()
         {
@@ -317,6 +323,9 @@ impl Inspector {
             };
             evaluation.release(flow, Direction::ToServer);
             evaluation.release(flow, Direction::ToClient);
+            if let Some(application) = &mut flow.application {
+                application.give_up_probing();
+            }
             self.stream_memory = self.stream_memory.saturating_sub(held) + flow.footprint();
         }
         self.table.released(index);

@@ -8,6 +8,8 @@ use crate::anomaly::Anomaly;
 const IPV4: u16 = 0x0021;
 const VJ_UNCOMPRESSED: u16 = 0x002f;
 const IPV6: u16 = 0x0057;
+/// The least protocol of those that control the link or a network on it.
+const CONTROL: u16 = 0x8000;
 
 /// PPP, with or without address and control (RFC 1662 section 3.1).
 pub(super) fn decode<'a>(
@@ -39,13 +41,14 @@ pub(super) fn decode<'a>(
             rest.header::<40>(Anomaly::PppIpv6Truncated)?;
             ipv6::decode(rest, view)
         }
-        // RFC 1661 section 2: even above, odd below.
+        // RFC 1661 section 2: even above, odd below. From 0x8000 on, the ends talk of the link
+        // itself: nothing that would have to be understood.
         _ => {
-            view.events.insert(if protocol & 0x0101 == 1 {
-                Anomaly::PppUnsupported
-            } else {
-                Anomaly::PppType
-            });
+            if protocol & 0x0101 != 1 {
+                view.events.insert(Anomaly::PppType);
+            } else if protocol < CONTROL {
+                view.events.insert(Anomaly::PppUnsupported);
+            }
             Ok(Decoded::Other(ethertype::PPP))
         }
     }

@@ -4,8 +4,8 @@ use core::net::IpAddr;
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::packet::Timestamp;
 use crate::anomaly::AnomalySet;
+use crate::packet::Timestamp;
 use crate::{
     decode::{Headers, TcpFlags, Transport},
     rule::{RuleSetBuilder, STARTER, STARTER_NAME, Variables},

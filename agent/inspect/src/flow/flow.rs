@@ -78,6 +78,8 @@ pub(crate) struct Flow {
     pub(crate) client: Side,
     pub(crate) server: Side,
     pub(crate) phase: Phase,
+    /// How far the connection had come when it was closed.
+    pub(crate) closed_in: Phase,
     /// What rules have set.
     pub(crate) state: FlowState,
     /// Made by the first payload.
@@ -124,6 +126,7 @@ impl Flow {
             client,
             server,
             phase: Phase::default(),
+            closed_in: Phase::default(),
             state: FlowState::default(),
             application: None,
             evidence_asked: false,
@@ -159,10 +162,31 @@ impl Flow {
     /// Both ends were heard; for TCP, also that no handshake is under way.
     pub(crate) const fn established(&self) -> bool {
         let heard = self.client.packets > 0 && self.server.packets > 0;
-        match self.phase {
+        match self.reached() {
             Phase::None | Phase::MidStream => heard,
             Phase::SynSent | Phase::SynReceived => false,
             Phase::Established | Phase::Closed => true,
+        }
+    }
+
+    /// How far the connection came: what it was before its end, too.
+    pub(crate) const fn reached(&self) -> Phase {
+        match self.phase {
+            Phase::Closed => self.closed_in,
+            phase => phase,
+        }
+    }
+
+    /// Takes the one that was held for the client for the server.
+    pub(crate) const fn turn(&mut self) {
+        core::mem::swap(&mut self.client, &mut self.server);
+        self.client_is_low = !self.client_is_low;
+    }
+
+    /// Ends the connection.
+    pub(crate) fn shut(&mut self) {
+        if self.phase != Phase::Closed {
+            self.closed_in = core::mem::replace(&mut self.phase, Phase::Closed);
         }
     }
 

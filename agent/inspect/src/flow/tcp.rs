@@ -154,7 +154,7 @@ pub(crate) fn track(flow: &mut Flow, direction: Direction, segment: &SegmentHead
     // The last acknowledgement is not captured when the budget is spent.
     let both = sender.tcp.fin.is_some() && receiver.tcp.fin.is_some();
     if both && (sender.tcp.finished() || receiver.tcp.finished()) {
-        flow.phase = Phase::Closed;
+        flow.shut();
     }
     tracked
 }
@@ -318,7 +318,8 @@ fn reset(flow: &mut Flow, direction: Direction, segment: &SegmentHeader<'_>) -> 
             None
         }
     };
-    let before = core::mem::replace(&mut flow.phase, Phase::Closed);
+    let before = flow.phase;
+    flow.shut();
     flow.sides_mut(direction).0.tcp.reset = Some((segment.sequence, before));
     Tracked {
         contact,

@@ -3,13 +3,17 @@
 use crate::{
     flow::Direction,
     protocol::{
-        AppProtocol, Limits, Parser, Probe, Status, Transactions,
+        AppProtocol, Limits, Parser, Probe, Stage, Status, Transactions,
+        ftp::Expectation,
+        http::FAILED_PROTOCOL_CHANGE,
         registry::{self, Transport},
     },
 };
 
 /// Bytes of each direction in which a protocol is looked for.
 const PROBED: usize = 4 << 10;
+/// Changes of the protocol in one flow. Honest ends make two: `CONNECT`, and TLS in it.
+const MAX_CHANGES: u8 = 8;
 
 /// The application layer of one flow.
 #[derive(Debug)]
@@ -20,6 +24,10 @@ pub(crate) struct Application {
     /// Place of the next byte of each direction.
     positions: [u64; 2],
     ended: [bool; 2],
+    /// Times that the two ends agreed on another protocol.
+    changes: u8,
+    /// What was spoken before the last of them.
+    before: Option<AppProtocol>,
 }
 
 #[derive(Debug)]
@@ -45,6 +53,29 @@ impl Application {
             transactions: Transactions::new(limits),
             positions: [0; 2],
             ended: [false; 2],
+            changes: 0,
+            before: None,
+        }
+    }
+
+    /// A flow of which it is known beforehand what it carries.
+    pub(crate) fn announced(
+        transport: Transport,
+        limits: Limits,
+        protocol: AppProtocol,
+        parser: Box<dyn Parser>,
+    ) -> Self {
+        Self {
+            state: State::Known(protocol, Some(parser)),
+            ..Self::new(transport, limits)
+        }
+    }
+
+    /// Connections that were agreed on since the last call.
+    pub(crate) fn take_announced(&mut self) -> Vec<Expectation> {
+        match &mut self.state {
+            State::Known(_, Some(parser)) => parser.take_announced(),
+            _ => Vec::new(),
         }
     }
 
@@ -52,7 +83,9 @@ impl Application {
     pub(crate) const fn protocol(&self) -> Option<AppProtocol> {
         match &self.state {
             State::Known(protocol, _) => Some(*protocol),
-            State::Probing(_) | State::Failed => None,
+            // Until it is known what follows, it is the business of who announced it.
+            State::Probing(_) => self.before,
+            State::Failed => None,
         }
     }
 
@@ -85,16 +118,16 @@ impl Application {
         let gap = start.saturating_sub(*position);
         *position = start + data.len() as u64;
         if gap > 0 {
-            self.gap(direction, gap);
+            self.gap(direction, gap, ports);
         }
         self.data(direction, data, ports);
     }
 
-    fn gap(&mut self, direction: Direction, length: u64) {
+    fn gap(&mut self, direction: Direction, length: u64, ports: [u16; 2]) {
         match &mut self.state {
             State::Known(_, Some(parser)) => {
                 let status = parser.gap(direction, length, &mut self.transactions);
-                self.follow(status);
+                self.follow(status, ports);
             }
             State::Probing(buffers) => {
                 if let Some(buffer) = buffers.get_mut(side(direction)) {
@@ -113,15 +146,7 @@ impl Application {
                 if let Some(refined) = parser.refined() {
                     *protocol = refined;
                 }
-                let rest = match status {
-                    Status::Change(_) => parser.take_rest(),
-                    Status::Ok | Status::Failed => Vec::new(),
-                };
-                self.follow(status);
-                // It is shorter than `data`, so this ends.
-                if !rest.is_empty() && rest.len() < data.len() {
-                    self.data(direction, &rest, ports);
-                }
+                self.follow(status, ports);
             }
             State::Probing(buffers) => {
                 if let Some(buffer) = buffers.get_mut(side(direction)) {
@@ -169,7 +194,7 @@ impl Application {
                 let other = buffers.get(1 - side(direction)).map_or(0, Vec::len);
                 // The other side may still say something that is recognised.
                 if other > 0 || rest.is_some() {
-                    self.state = State::Failed;
+                    self.fail(direction);
                 }
             }
         }
@@ -192,7 +217,51 @@ impl Application {
         }
     }
 
-    fn follow(&mut self, status: Status) {
+    /// Gives up to find out what is spoken.
+    fn fail(&mut self, direction: Direction) {
+        self.state = State::Failed;
+        if let Some(before @ AppProtocol::Http) = self.before {
+            let id = self.transactions.begin();
+            if let Some(transaction) = self.transactions.get(id) {
+                transaction.event(direction, FAILED_PROTOCOL_CHANGE);
+                transaction.advance(Direction::ToServer, Stage::Complete);
+                transaction.advance(Direction::ToClient, Stage::Complete);
+            }
+            self.state = State::Known(before, None);
+        }
+    }
+
+    /// Frees what was kept to find out what is spoken.
+    pub(crate) fn give_up_probing(&mut self) {
+        if matches!(self.state, State::Probing(_)) {
+            self.state = State::Failed;
+        }
+    }
+
+    fn change(&mut self, to: Option<AppProtocol>, ports: [u16; 2]) {
+        let State::Known(before, parser) = &mut self.state else {
+            return;
+        };
+        self.before = Some(*before);
+        let rest = parser.as_mut().map(|parser| parser.take_rest());
+        self.changes = self.changes.saturating_add(1);
+        // What was taken in with the change may hold the next one.
+        if self.changes > MAX_CHANGES {
+            self.state = State::Failed;
+            return;
+        }
+        self.state = match to {
+            Some(protocol) => State::Known(protocol, registry::parser(protocol, self.transport)),
+            None => State::Probing([Vec::new(), Vec::new()]),
+        };
+        for (direction, data) in rest.into_iter().flatten() {
+            if !data.is_empty() {
+                self.data(direction, &data, ports);
+            }
+        }
+    }
+
+    fn follow(&mut self, status: Status, ports: [u16; 2]) {
         match status {
             Status::Ok => {}
             Status::Failed => {
@@ -200,10 +269,7 @@ impl Application {
                     *parser = None;
                 }
             }
-            Status::Change(None) => self.state = State::Probing([Vec::new(), Vec::new()]),
-            Status::Change(Some(protocol)) => {
-                self.state = State::Known(protocol, registry::parser(protocol, self.transport));
-            }
+            Status::Change(to) => self.change(to, ports),
         }
     }
 }

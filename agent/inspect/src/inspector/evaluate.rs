@@ -4,10 +4,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{InspectorLimits, InspectorStats, application::Application, transmission};
+use super::{
+    InspectorLimits, InspectorStats,
+    application::Application,
+    context::{context, excerpt, icmp, ports, reversed},
+    transmission,
+};
 use crate::{
     anomaly::{Anomaly, AnomalySet},
-    decode::{Datagram, Headers, PacketView, Transport},
+    decode::{Datagram, Headers, PacketView, TcpFlags, Transport},
     engine::{Engine, FlowView, Inspection, Rule, Scratch, Unit},
     finding::{ApplicationRecord, Context},
     flow::{
@@ -47,6 +52,7 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
         }
         if matches!(datagram.headers.transport, Transport::Udp { .. })
             && !datagram.payload.is_empty()
+            && !self.corrupt()
         {
             let ports = ports(flow);
             let limits = self.limits.protocols;
@@ -63,11 +69,29 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
     pub(super) fn segment(
         &mut self,
         flow: &mut Flow,
-        direction: Direction,
+        mut direction: Direction,
         header: &SegmentHeader<'_>,
         datagram: &Datagram<'_>,
     ) {
+        if self.corrupt() {
+            self.packet(flow, direction, datagram);
+            self.aside(flow, direction, datagram);
+            return;
+        }
+        let before = flow.phase;
         let tracked = tcp::track(flow, direction, header);
+        // The client goes on, so it was answered.
+        if self.limits.async_oneside && (before, flow.phase) == (Phase::SynSent, Phase::MidStream) {
+            flow.phase = Phase::Established;
+        }
+        // Who was heard first has not begun, where the beginning was not seen.
+        if (before, flow.phase) == (Phase::None, Phase::MidStream)
+            && direction == Direction::ToServer
+            && registry::answers(registry::Transport::Tcp, datagram.payload, ports(flow))
+        {
+            flow.turn();
+            direction = Direction::ToClient;
+        }
         if let Some(contact) = tracked.contact {
             self.contact(flow, contact);
         }
@@ -76,7 +100,12 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
         }
         self.packet(flow, direction, datagram);
         let headers = &datagram.headers;
-        if header.payload_length > 0 && self.follows(flow) {
+        // What a reset carries is a note for people (RFC 9293 section 3.5.3), and no application
+        // gets to see it.
+        let streams = header.payload_length > 0 && !header.flags.any(TcpFlags::RST);
+        if streams && !self.follows(flow) {
+            self.aside(flow, direction, datagram);
+        } else if streams {
             let segment = Segment {
                 sequence: header.payload_sequence(),
                 data: datagram.payload,
@@ -105,7 +134,30 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
 
     /// Whether the flow's streams are looked at.
     fn follows(&self, flow: &Flow) -> bool {
-        self.limits.midstream || flow.phase != Phase::MidStream
+        self.limits.midstream || flow.reached() != Phase::MidStream
+    }
+
+    /// Whether the connection counts as one: by what was seen of it, and what is asked for.
+    fn established(&self, flow: &Flow) -> bool {
+        if flow.reached() != Phase::MidStream {
+            return flow.established();
+        }
+        self.limits.midstream && (self.limits.async_oneside || flow.established())
+    }
+
+    /// Whether no receiver takes the packet, where that is to be looked at.
+    fn corrupt(&self) -> bool {
+        let wrong = |view: &PacketView<'_>| view.checksum_valid() == Some(false);
+        self.limits.checksums && self.view.is_some_and(wrong)
+    }
+
+    /// A payload that has no place in a stream, for the rules that look at streams.
+    fn aside(&mut self, flow: &mut Flow, direction: Direction, datagram: &Datagram<'_>) {
+        if !datagram.payload.is_empty() {
+            let data = datagram.payload;
+            let event = Event::Aside { data, start: 0 };
+            self.event(flow, direction, &datagram.headers, &event);
+        }
     }
 
     /// Tells the application layer that nothing more comes in one direction.
@@ -217,7 +269,7 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
             now: self.timestamp,
             flow: FlowView {
                 to_server: direction == Direction::ToServer,
-                established: flow.established(),
+                established: self.established(flow),
                 fragmented: self.fragmented,
                 application: application.and_then(|application| application.protocol()),
                 application_failed: application.is_some_and(|application| application.failed()),
@@ -403,82 +455,5 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
         let payload = Bytes::copy_from_slice(data);
         let context = context(flow, direction, self.timestamp, None, payload);
         self.sink.signal(Signal::Anomaly { anomaly, context });
-    }
-}
-
-/// Ports of the client and of the server.
-const fn ports(flow: &Flow) -> [u16; 2] {
-    [flow.client.socket.port, flow.server.socket.port]
-}
-
-/// The headers of a packet in the other direction.
-const fn reversed(headers: &Headers) -> Headers {
-    let transport = match headers.transport {
-        Transport::Tcp {
-            source_port,
-            destination_port,
-            sequence,
-            acknowledgement,
-            flags,
-            window,
-        } => Transport::Tcp {
-            source_port: destination_port,
-            destination_port: source_port,
-            sequence: acknowledgement,
-            acknowledgement: sequence,
-            flags,
-            window,
-        },
-        Transport::Udp {
-            source_port,
-            destination_port,
-        } => Transport::Udp {
-            source_port: destination_port,
-            destination_port: source_port,
-        },
-        other => other,
-    };
-    Headers {
-        source: headers.destination,
-        destination: headers.source,
-        transport,
-        ..*headers
-    }
-}
-
-/// The part of what was evaluated that a finding shows: a little before the new bytes, and them.
-fn excerpt(inspection: &Inspection<'_>, most: usize) -> Bytes {
-    let from = inspection.fresh.saturating_sub(most / 2);
-    let data = inspection.data.get(from..).unwrap_or_default();
-    Bytes::copy_from_slice(data.get(..most).unwrap_or(data))
-}
-
-const fn icmp(headers: &Headers) -> Option<(u8, u8)> {
-    match headers.transport {
-        Transport::Icmp { kind, code, .. } => Some((kind, code)),
-        _ => None,
-    }
-}
-
-fn context(
-    flow: &Flow,
-    direction: Direction,
-    timestamp: Timestamp,
-    icmp: Option<(u8, u8)>,
-    payload: Bytes,
-) -> Context {
-    Context {
-        timestamp,
-        hook: flow.hook,
-        ifindex: flow.ifindex,
-        scope: flow.key.scope,
-        protocol: Some(flow.key.protocol),
-        icmp,
-        source: flow.sender(direction).endpoint(),
-        destination: flow.sender(direction.reverse()).endpoint(),
-        to_server: direction == Direction::ToServer,
-        flow: flow.summary(),
-        application: None,
-        payload,
     }
 }

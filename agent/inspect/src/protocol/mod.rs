@@ -178,11 +178,16 @@ pub trait Parser: core::fmt::Debug + Send {
         None
     }
 
-    /// With [`Status::Change`]: what came behind the bytes that agreed on it.
-    fn take_rest(&mut self) -> Vec<u8> {
+    /// Bytes of memory held, beside the transactions.
+    fn footprint(&self) -> usize;
+
+    /// After [`Status::Change`]: bytes that were taken in and belong to what follows.
+    fn take_rest(&mut self) -> Vec<(Direction, Vec<u8>)> {
         Vec::new()
     }
 
-    /// Bytes of memory held, beside the transactions.
-    fn footprint(&self) -> usize;
+    /// Connections that the two ends have agreed on since the last call.
+    fn take_announced(&mut self) -> Vec<ftp::Expectation> {
+        Vec::new()
+    }
 }

@@ -219,6 +219,20 @@ pub(crate) fn recognise(
     (None, outcome)
 }
 
+/// Whether data that somebody sent from the first of `ports` is what a server says.
+pub(crate) fn answers(transport: Transport, data: &[u8], [from, to]: [u16; 2]) -> bool {
+    let asked = recognise(transport, Direction::ToServer, data, [from, to]).0;
+    let Some(answered) = recognise(transport, Direction::ToClient, data, [to, from]).0 else {
+        return false;
+    };
+    asked.is_none()
+        || ENTRIES.iter().any(|entry| {
+            (entry.protocol, entry.transport) == (answered, transport)
+                && entry.ports.contains(&from)
+                && !entry.ports.contains(&to)
+        })
+}
+
 /// A parser for a protocol, if there is one.
 pub(crate) fn parser(protocol: AppProtocol, transport: Transport) -> Option<Box<dyn Parser>> {
     ENTRIES

@@ -300,6 +300,10 @@ impl Ftp {
 }
 
 impl Parser for Ftp {
+    fn take_announced(&mut self) -> Vec<Expectation> {
+        self.take_expectations()
+    }
+
     fn data(&mut self, direction: Direction, data: &[u8], out: &mut Transactions) -> Status {
         let mut data = data;
         match direction {

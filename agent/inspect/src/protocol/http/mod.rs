@@ -219,8 +219,11 @@ impl Parser for Http {
         }
     }
 
-    fn take_rest(&mut self) -> Vec<u8> {
-        self.responses.take_rest()
+    fn take_rest(&mut self) -> Vec<(Direction, Vec<u8>)> {
+        vec![
+            (Direction::ToServer, self.requests.take_rest()),
+            (Direction::ToClient, self.responses.take_rest()),
+        ]
     }
 
     fn footprint(&self) -> usize {

@@ -81,13 +81,17 @@ impl Requests {
                 }
                 State::Body(_) => self.content(&mut data, out),
                 State::Line | State::Head(_) => {
-                    let progress = self.lines.gather(&mut data, out.limits().partial);
-                    match progress {
+                    match self.lines.gather(&mut data, out.limits().partial) {
                         Progress::Partial => {}
                         Progress::TooLong => return self.too_long(out),
                         Progress::Whole => {
                             let line = core::mem::take(&mut self.lines.held);
                             let status = self.line(&line, exchange, out);
+                            if matches!(status, Status::Change(_)) {
+                                // The line is the other protocol's already.
+                                self.lines.held = [&line, data].concat();
+                                return status;
+                            }
                             self.lines.held = line;
                             self.lines.held.clear();
                             if status != Status::Ok {
@@ -390,6 +394,11 @@ impl Requests {
         self.state = State::Line;
         let held = core::mem::take(&mut self.lines.held);
         self.data(&held, exchange, out)
+    }
+
+    /// What came for the protocol that follows.
+    pub(super) fn take_rest(&mut self) -> Vec<u8> {
+        core::mem::take(&mut self.lines.held)
     }
 
     pub(super) fn skip(&mut self, length: u64) -> bool {

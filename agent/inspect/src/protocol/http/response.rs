@@ -60,6 +60,7 @@ pub(super) struct Responses {
     interim: bool,
     /// A `CONNECT` was answered, and not by success.
     refused: bool,
+    /// What came behind the last head, for the protocol that follows.
     rest: Vec<u8>,
 }
 
@@ -105,7 +106,6 @@ impl Responses {
         Status::Ok
     }
 
-    /// What came behind a response that changed the protocol.
     pub(super) fn take_rest(&mut self) -> Vec<u8> {
         core::mem::take(&mut self.rest)
     }
