@@ -244,7 +244,7 @@ fn rules_check_shows_every_error_with_its_place() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("own.rules");
     let text = "alert tcp any any -> any any (msg:\"a\"; content:\"x\"; sid:1; rev:1;)\n\
-                alert tcp any any -> any any (msg:\"b\"; pcre:\"/x/\"; sid:2; rev:1;)\n\
+                alert tcp any any -> any any (msg:\"b\"; lua:x; sid:2; rev:1;)\n\
                 alert tcp any any -> any any (msg:\"c\"; contnet:\"x\"; sid:3; rev:1;)\n";
     fs::write(&path, text).unwrap();
     let path = path.to_str().unwrap();
@@ -252,7 +252,7 @@ fn rules_check_shows_every_error_with_its_place() {
     assert_eq!(checked.status.code(), Some(3));
     let shown = stdout(&checked);
     assert!(
-        shown.contains("own.rules:2:40: error: keyword `pcre`"),
+        shown.contains("own.rules:2:40: error: keyword `lua`"),
         "{shown}"
     );
     assert!(shown.contains("own.rules:3:40: error"), "{shown}");

@@ -118,7 +118,7 @@ fn packet(engine: &Engine, headers: &Headers, flow: FlowView, data: &[u8]) -> Ve
     let mut take = |rule: &Arc<Rule>| found.push(rule.signature.sid);
     let mut matches = FlowMatches::default();
     inspect(
-        &engine,
+        engine,
         &inspection,
         &mut matches,
         &mut Scratch::default(),
@@ -318,7 +318,7 @@ fn hostile_data_cannot_make_matching_endless() {
         let mut scratch = Scratch::default();
         let mut found = 0;
         inspect(
-            &engine,
+            engine,
             &window(&headers, &data),
             &mut FlowMatches::default(),
             &mut scratch,

@@ -147,7 +147,10 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
 
     /// Whether no receiver takes the packet, where that is to be looked at.
     fn corrupt(&self) -> bool {
-        let wrong = |view: &PacketView<'_>| view.checksum_valid() == Some(false);
+        // As elsewhere only of TCP: datagrams are inspected whatever it says.
+        let wrong = |view: &PacketView<'_>| {
+            view.protocol == Some(6) && view.checksum_valid() == Some(false)
+        };
         self.limits.checksums && self.view.is_some_and(wrong)
     }
 

@@ -130,8 +130,10 @@ impl Rule {
     /// in a flow, and not anew with each packet.
     #[must_use]
     pub fn about_flow(&self) -> Option<AboutFlow> {
-        let plain =
-            self.groups.is_empty() && !self.on_transactions() && self.flow == FlowOption::default();
+        let plain = self.action != Action::Pass
+            && self.groups.is_empty()
+            && !self.on_transactions()
+            && self.flow == FlowOption::default();
         let protocol = |test: &PacketTest| matches!(test, PacketTest::Protocol { .. });
         match self.packet.as_slice() {
             [] if plain && self.states.is_empty() => Some(AboutFlow::Addresses),

@@ -293,6 +293,11 @@ fn slice(data: &[u8], offset: i64, length: Option<i64>, truncate: bool) -> &[u8]
     let total = i64::try_from(data.len()).unwrap_or(i64::MAX);
     let place = |at: i64| usize::try_from(at.clamp(0, total)).unwrap_or(0);
     let start = if offset < 0 { total + offset } else { offset };
+    let start = if truncate {
+        start.clamp(0, total)
+    } else {
+        start
+    };
     let end = match length {
         None => total,
         Some(length) if length < 0 => total + length,
