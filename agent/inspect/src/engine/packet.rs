@@ -34,7 +34,11 @@ pub(super) fn passes(test: &PacketTest, inspection: &Inspection<'_>) -> bool {
                 None => flow.application_failed != *negated,
                 // Nothing is known to be another protocol before it is known.
                 Some(_) if flow.application.is_none() => *negated && flow.application_failed,
-                wanted => (flow.application == *wanted) != *negated,
+                Some(wanted) => {
+                    flow.application
+                        .is_some_and(|spoken| wanted.includes(spoken))
+                        != *negated
+                }
             }
         }
         PacketTest::StreamEvent(wanted) => wanted.intersects(&inspection.events),

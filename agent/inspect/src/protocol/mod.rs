@@ -41,7 +41,9 @@ use crate::flow::Direction;
 named! {
     /// What two ends speak, by the names of rule headers and `app-layer-protocol`.
     AppProtocol {
-        Http: "http" "http1",
+        Http: "http",
+        // Only rules name it: flows of HTTP/1 are `Http`, which for rules is both versions.
+        Http1: "http1",
         Http2: "http2",
         Dns: "dns",
         Tls: "tls" "ssl",
@@ -86,6 +88,7 @@ impl AppProtocol {
             || matches!(
                 (self, spoken),
                 (Self::Http, Self::Http2 | Self::Doh2)
+                    | (Self::Http1, Self::Http)
                     | (Self::Dns, Self::Doh2 | Self::Mdns)
                     | (Self::Http2, Self::Doh2)
             )
