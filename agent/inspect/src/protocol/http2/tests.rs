@@ -439,10 +439,10 @@ fn an_upgrade_leaves_what_came_behind_it() {
     let ask = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk?\r\n\r\n";
     http.data(ToServer, ask, &mut out);
     let request = out.get(0).unwrap();
-    assert!(request.has_event(event::HTTP1_SETTINGS));
+    assert!(request.has_event(HTTP1_SETTINGS));
     let settings = frame(4, 0, 0, &[]);
-    let agree = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n".to_vec();
-    let answer = [agree, settings.clone()].concat();
+    let agree = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n";
+    let answer = [agree.as_slice(), &settings].concat();
     let status = http.data(ToClient, &answer, &mut out);
     assert_eq!(status, Status::Change(Some(AppProtocol::Http2)));
     assert_eq!(http.take_rest(), settings);
