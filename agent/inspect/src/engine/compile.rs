@@ -257,7 +257,12 @@ impl Compiled {
                 push(&mut found, *rule);
             }
             // Rules about what the protocol is one of.
-            for wider in [AppProtocol::Http, AppProtocol::Http2, AppProtocol::Dns] {
+            for wider in [
+                AppProtocol::Http,
+                AppProtocol::Http1,
+                AppProtocol::Http2,
+                AppProtocol::Dns,
+            ] {
                 if protocol.is_some_and(|it| it != wider && wider.includes(it)) {
                     let rules = self.others.get(&(Some(wider), to_server));
                     for rule in rules.into_iter().flatten() {

@@ -42,6 +42,7 @@ named! {
     /// What two ends speak, by the names of rule headers and `app-layer-protocol`.
     AppProtocol {
         Http: "http",
+        // Only rules name it: flows of HTTP/1 are `Http`, which for rules is both versions.
         Http1: "http1",
         Http2: "http2",
         Dns: "dns",

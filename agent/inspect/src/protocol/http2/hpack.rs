@@ -279,7 +279,7 @@ mod tests {
     #[test]
     fn references_cannot_make_more_than_the_room() {
         let mut hpack = Hpack::default();
-        let mut data = b"\x40\x01a\x7f\x81\x16".to_vec();
+        let mut data = b"\x40\x01a\x7f\x91\x01".to_vec();
         data.resize(data.len() + 272, b'x');
         data.resize(data.len() + 10_000, 0xbe);
         let block = hpack.decode(&data, 4096);

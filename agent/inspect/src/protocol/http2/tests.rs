@@ -431,3 +431,32 @@ proptest! {
         prop_assert_eq!(seen(&mut whole.out), seen(&mut pieces.out));
     }
 }
+
+#[test]
+fn an_upgrade_leaves_what_came_behind_it() {
+    let mut out = Transactions::new(Limits::default());
+    let mut http = crate::protocol::http::Http::new();
+    let ask = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk?\r\n\r\n";
+    http.data(ToServer, ask, &mut out);
+    let request = out.get(0).unwrap();
+    assert!(request.has_event(HTTP1_SETTINGS));
+    let settings = frame(4, 0, 0, &[]);
+    let agree = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n";
+    let answer = [agree.as_slice(), &settings].concat();
+    let status = http.data(ToClient, &answer, &mut out);
+    assert_eq!(status, Status::Change(Some(AppProtocol::Http2)));
+    assert_eq!(http.take_rest(), settings);
+    assert!(are_settings(b"AAMAAABk"));
+    assert!(!are_settings(b"AAMAAABkAA"));
+}
+
+#[test]
+fn rules_may_name_what_carries_or_what_is_carried() {
+    let includes = |rule: AppProtocol| {
+        [AppProtocol::Http, AppProtocol::Http2, AppProtocol::Doh2].map(|it| rule.includes(it))
+    };
+    assert_eq!(includes(AppProtocol::Http), [true, true, true]);
+    assert_eq!(includes(AppProtocol::Http1), [true, false, false]);
+    assert_eq!(includes(AppProtocol::Http2), [false, true, true]);
+    assert_eq!(includes(AppProtocol::Dns), [false, false, true]);
+}
