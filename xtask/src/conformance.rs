@@ -44,7 +44,8 @@ pub(crate) fn conformance(
         );
     };
     let binary = match binary {
-        Some(binary) => binary,
+        // Each case is replayed in its own folder.
+        Some(binary) => std::path::absolute(binary)?,
         None => {
             let mut build = cargo(root);
             build.args(["build", "--locked", "--release", "--package", "hydrophone"]);

@@ -66,6 +66,8 @@ struct Group {
     matcher: Matcher,
     /// Rules without a pattern to search for.
     others: Vec<u32>,
+    /// Of these: rules about nothing but addresses, tried once in each direction of a flow.
+    addresses: Vec<u32>,
 }
 
 /// How a rule is tried, for who wants to know why it costs what it costs.
@@ -233,7 +235,15 @@ impl Compiled {
         group.matcher.find(inspection.data, fresh, |rule| {
             scratch.candidate(rule);
         });
-        for rule in &group.others {
+        let [to_server, to_client] = inspection.flow.packets;
+        let sent = if inspection.flow.to_server {
+            to_server
+        } else {
+            to_client
+        };
+        // Their lists can be long, and their answer is the same for all packets of a flow.
+        let addresses = if sent <= 1 { &*group.addresses } else { &[] };
+        for rule in group.others.iter().chain(addresses) {
             scratch.candidate(*rule);
         }
     }
@@ -336,6 +346,7 @@ impl Group {
     fn new(rules: &[Arc<Rule>], kind: Kind, to_server: bool) -> Self {
         let mut patterns = Vec::new();
         let mut others = Vec::new();
+        let mut addresses = Vec::new();
         for (index, rule) in (0_u32..).zip(rules) {
             let direction = rule.flow.to_server.is_none_or(|wanted| wanted == to_server);
             if !direction || !looks_at(rule, kind) {
@@ -343,12 +354,14 @@ impl Group {
             }
             match fast_pattern(rule, |group| group.target == Target::Payload) {
                 Some((_, pattern)) => patterns.push((pattern.to_vec(), index)),
+                None if rule.about_flow() == Some(AboutFlow::Addresses) => addresses.push(index),
                 None => others.push(index),
             }
         }
         Self {
             matcher: Matcher::new(patterns),
             others,
+            addresses,
         }
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn rule(
     after: usize,
     exceeded: &mut u64,
 ) -> Verdict {
-    if !addressed(rule, inspection) || !in_direction(rule, inspection) {
+    if !in_direction(rule, inspection) || !addressed(rule, inspection) {
         return Verdict::Never;
     }
     if !speaks(rule, inspection) {

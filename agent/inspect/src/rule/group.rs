@@ -1,6 +1,6 @@
 //! Lists with ranges, nesting and negation: the same for addresses and ports.
 
-use core::fmt;
+use core::{cmp::Ordering, fmt};
 
 use super::{diagnostic::Fault, source::Span};
 
@@ -36,7 +36,7 @@ impl<T: Ord + Copy> Group<T> {
     /// Whether `value` is in the set.
     #[must_use]
     pub fn contains(&self, value: T) -> bool {
-        let any = |members: &[Member<T>]| members.iter().any(|member| member.contains(value));
+        let any = |members: &[Member<T>]| contains(members, value);
         (self.include.is_empty() || any(&self.include)) && !any(&self.exclude)
     }
 
@@ -45,6 +45,49 @@ impl<T: Ord + Copy> Group<T> {
     pub const fn is_any(&self) -> bool {
         self.include.is_empty() && self.exclude.is_empty()
     }
+}
+
+impl<T: Ord + Copy> Group<T> {
+    /// Sorts the ranges to the front, so that long lists need not be walked.
+    fn sort(&mut self) {
+        for members in [&mut self.include, &mut self.exclude] {
+            for member in &mut *members {
+                if let Member::List(group) = member {
+                    group.sort();
+                }
+            }
+            members.sort_by(|a, b| match (a, b) {
+                (Member::Range(low, high), Member::Range(other, end)) => {
+                    (low, high).cmp(&(other, end))
+                }
+                (Member::Range(..), Member::List(_)) => Ordering::Less,
+                (Member::List(_), Member::Range(..)) => Ordering::Greater,
+                (Member::List(_), Member::List(_)) => Ordering::Equal,
+            });
+            members.dedup_by(|later, earlier| match (later, earlier) {
+                (Member::Range(low, high), Member::Range(_, end)) if *low <= *end => {
+                    *end = (*high).max(*end);
+                    true
+                }
+                _ => false,
+            });
+        }
+    }
+}
+
+/// Whether `value` is in one of the members: sorted ranges that do not overlap, then lists.
+fn contains<T: Ord + Copy>(members: &[Member<T>], value: T) -> bool {
+    let ranges = members.partition_point(|member| match member {
+        Member::Range(low, _) => *low <= value,
+        Member::List(_) => false,
+    });
+    let last = ranges.checked_sub(1).and_then(|at| members.get(at));
+    let lists = members
+        .iter()
+        .rev()
+        .take_while(|member| matches!(member, Member::List(_)));
+    last.is_some_and(|member| member.contains(value))
+        || lists.into_iter().any(|list| list.contains(value))
 }
 
 impl<T: Ord + Copy> Member<T> {
@@ -114,9 +157,11 @@ impl<T: Ord + Copy> Grammar<'_, T> {
                 0,
                 &mut members,
             )?;
+            group.sort();
             return Ok(group);
         }
         self.member(span.trim(), span.at, &mut group, 0, &mut members)?;
+        group.sort();
         Ok(group)
     }
 
