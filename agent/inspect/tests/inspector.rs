@@ -380,17 +380,6 @@ fn evidence_is_asked_for_once_in_both_directions() {
 }
 
 #[test]
-fn new_rules_find_what_old_flows_carry() {
-    let (mut pipeline, ends) = established();
-    pipeline.data(&ends, b"GET /", FIRST);
-    pipeline.inspector.replace_engine(support::engine(
-        r#"alert tcp any any -> any 80 (msg:"new"; flow:established; content:"GET /x"; sid:9;)"#,
-    ));
-    pipeline.data(&ends, b"x", place(5));
-    assert_eq!(pipeline.sids(), [9], "the window was kept");
-}
-
-#[test]
 fn flows_and_stream_memory_are_bounded() {
     let limits = InspectorLimits {
         flows: 1_000,

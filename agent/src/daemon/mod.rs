@@ -120,7 +120,7 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
     )
     .map_err(io_error("cannot start the correlation thread"))?;
 
-    let served = serve(config, &census, &links, &engine, &alerts);
+    let served = serve(config, &census, &links, &engine, rules.errors, &alerts);
 
     // In the order of the data: no new packets, then what is under way, then what it led to.
     shutdown.trigger();
@@ -139,6 +139,7 @@ fn serve(
     census: &Arc<Census>,
     links: &links::Links,
     engine: &ArcSwap<Engine>,
+    mut left_out: usize,
     alerts: &alert::AlertThread,
 ) -> Result<(), DaemonError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -157,7 +158,7 @@ fn serve(
             tokio::select! {
                 _ = interrupt.recv() => return Ok(()),
                 _ = terminate.recv() => return Ok(()),
-                _ = hangup.recv() => reload(config, engine),
+                _ = hangup.recv() => reload(config, engine, &mut left_out),
                 _ = tick.tick() => if alerts.is_finished() { return Ok(()) },
             }
         }
@@ -204,17 +205,23 @@ async fn announce(census: &Census, links: &links::Links) {
     );
 }
 
-/// Reads the rules again. What cannot be read leaves the old ones in place.
-fn reload(config: &Config, engine: &ArcSwap<Engine>) {
+/// Reads the rules again. What cannot be read, or leaves out more rules than those in force did
+/// (`left_out`), leaves the old ones in place: of a large set some rules are for other engines.
+fn reload(config: &Config, engine: &ArcSwap<Engine>, left_out: &mut usize) {
     match load_rules(&config.rules) {
-        Ok(rules) if rules.errors == 0 => {
+        Ok(mut rules) if rules.errors <= *left_out => {
             rules.log();
+            *left_out = rules.errors;
+            if let Some(new) = Arc::get_mut(&mut rules.engine) {
+                new.adopt(&engine.load());
+            }
             engine.store(rules.engine);
         }
         Ok(rules) => {
             rules.log();
             tracing::error!(
                 errors = rules.errors,
+                errors_in_force = *left_out,
                 "rules not reloaded: the old ones stay in force"
             );
         }

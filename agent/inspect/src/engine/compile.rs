@@ -2,11 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{
-    Inspection, Rule, Scratch, Unit,
-    matcher::Matcher,
-    state::{Names, States},
-};
+use super::{Inspection, Rule, Scratch, Unit, matcher::Matcher, state::States};
 use crate::{
     decode::Transport,
     flow::Direction,
@@ -131,11 +127,7 @@ impl Compiled {
     pub(super) fn new(rules: &[Arc<Rule>]) -> Self {
         let mut rules = rules.to_vec();
         rules.sort_by_key(|rule| order(rule));
-        let mut names = Names::default();
-        let states = rules
-            .iter()
-            .map(|rule| States::new(rule, &mut names))
-            .collect();
+        let states = rules.iter().map(|rule| States::new(rule)).collect();
         let mut groups = Vec::new();
         for kind in KINDS {
             for to_server in [false, true] {

@@ -41,7 +41,7 @@ const MAX_DONE: usize = 256;
 #[derive(Debug)]
 pub struct Engine {
     compiled: Compiled,
-    hosts: Hosts,
+    hosts: Arc<Hosts>,
 }
 
 /// What one thread needs while it matches; kept between calls so that nothing is allocated.
@@ -104,8 +104,13 @@ impl Engine {
     pub fn new(rules: &RuleSet) -> Self {
         Self {
             compiled: Compiled::new(&rules.rules),
-            hosts: Hosts::default(),
+            hosts: Arc::default(),
         }
+    }
+
+    /// Goes on with what the rules of `previous` have set on hosts.
+    pub fn adopt(&mut self, previous: &Self) {
+        self.hosts = Arc::clone(&previous.hosts);
     }
 
     /// Rules it looks for.

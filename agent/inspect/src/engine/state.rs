@@ -1,6 +1,6 @@
 //! What rules remember: bits and numbers of a flow, and of hosts across flows.
 
-use core::net::IpAddr;
+use core::{hash::BuildHasher as _, net::IpAddr};
 use std::sync::{Mutex, PoisonError};
 
 use hashbrown::HashMap;
@@ -19,13 +19,18 @@ const SECOND: u64 = 1_000_000_000;
 /// What rules have set on one flow. Empty without allocation.
 #[derive(Clone, Debug, Default)]
 pub struct FlowState {
-    bits: Vec<u32>,
-    numbers: Vec<(u32, u32)>,
+    bits: Vec<Name>,
+    numbers: Vec<(Name, u32)>,
     /// Rules that match once in a flow, and have; each with the direction, if it is once in each.
     once: Vec<(u32, Option<bool>)>,
 }
 
 impl FlowState {
+    /// Forgets what is about the rules of one engine. Bits and numbers stay.
+    pub(crate) fn forget_rules(&mut self) {
+        self.once.clear();
+    }
+
     /// Whether a rule that matches once does so for the first time.
     pub(super) fn first(&mut self, rule: u32, direction: Option<bool>) -> bool {
         let first = !self.once.contains(&(rule, direction));
@@ -36,18 +41,13 @@ impl FlowState {
     }
 }
 
-/// Numbers for names, the same for all rules of an engine.
-#[derive(Debug, Default)]
-pub(super) struct Names {
-    by_name: std::collections::HashMap<String, u32>,
+/// The number of a name: the same in every engine, so that what a flow remembers outlasts new rules.
+/// Only who writes rules chooses names, and 64 bits keep those apart.
+fn number_of(name: &str) -> Name {
+    foldhash::fast::FixedState::default().hash_one(name)
 }
 
-impl Names {
-    pub(super) fn number(&mut self, name: &str) -> u32 {
-        let next = u32::try_from(self.by_name.len()).unwrap_or(u32::MAX);
-        *self.by_name.entry(name.to_owned()).or_insert(next)
-    }
-}
+type Name = u64;
 
 /// A rule's tests and changes with numbers for names.
 #[derive(Debug, Default)]
@@ -58,21 +58,21 @@ pub(super) struct States {
 
 #[derive(Debug)]
 enum CompiledTest {
-    Bit(Scope, Vec<u32>, bool),
-    Integer(u32, IntegerComparison, Operand),
-    IsSet(u32, bool),
+    Bit(Scope, Vec<Name>, bool),
+    Integer(Name, IntegerComparison, Operand),
+    IsSet(Name, bool),
 }
 
 #[derive(Debug)]
 enum CompiledChange {
-    Bit(Scope, u32, Option<bool>, u32),
-    Integer(u32, Option<bool>, Operand),
+    Bit(Scope, Name, Option<bool>, u32),
+    Integer(Name, Option<bool>, Operand),
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Operand {
     Number(u32),
-    Name(u32),
+    Name(Name),
 }
 
 /// Bits of hosts and pairs. Behind a lock, since flows of one host are on several threads; taken only
@@ -82,7 +82,7 @@ pub(super) struct Hosts {
     bits: Mutex<HashMap<Key, Timestamp, foldhash::fast::RandomState>>,
 }
 
-type Key = (u32, IpAddr, Option<IpAddr>);
+type Key = (Name, IpAddr, Option<IpAddr>);
 
 /// The flow and the two ends of an evaluation.
 pub(super) struct Subject<'a> {
@@ -94,10 +94,10 @@ pub(super) struct Subject<'a> {
 }
 
 impl States {
-    pub(super) fn new(rule: &Rule, names: &mut Names) -> Self {
-        let operand = |value: &IntegerValue, names: &mut Names| match value {
+    pub(super) fn new(rule: &Rule) -> Self {
+        let operand = |value: &IntegerValue| match value {
             IntegerValue::Number(number) => Operand::Number(*number),
-            IntegerValue::Name(name) => Operand::Name(names.number(name)),
+            IntegerValue::Name(name) => Operand::Name(number_of(name)),
         };
         let tests = rule.states.iter().map(|test| match test {
             StateTest::Bit {
@@ -106,7 +106,7 @@ impl States {
                 negated,
             } => CompiledTest::Bit(
                 *scope,
-                bits.iter().map(|name| names.number(name)).collect(),
+                bits.iter().map(|name| number_of(name)).collect(),
                 *negated,
             ),
             StateTest::Integer {
@@ -114,11 +114,11 @@ impl States {
                 comparison,
                 value,
             } => {
-                let value = operand(value, names);
-                CompiledTest::Integer(names.number(name), *comparison, value)
+                let value = operand(value);
+                CompiledTest::Integer(number_of(name), *comparison, value)
             }
             StateTest::IntegerIsSet { name, negated } => {
-                CompiledTest::IsSet(names.number(name), *negated)
+                CompiledTest::IsSet(number_of(name), *negated)
             }
         });
         let tests = tests.collect();
@@ -128,10 +128,10 @@ impl States {
                 name,
                 set,
                 expire,
-            } => CompiledChange::Bit(*scope, names.number(name), *set, *expire),
+            } => CompiledChange::Bit(*scope, number_of(name), *set, *expire),
             StateChange::Integer { name, add, value } => {
-                let value = operand(value, names);
-                CompiledChange::Integer(names.number(name), *add, value)
+                let value = operand(value);
+                CompiledChange::Integer(number_of(name), *add, value)
             }
         });
         Self {
@@ -193,7 +193,7 @@ impl States {
 }
 
 impl Subject<'_> {
-    fn key(&self, scope: Scope, bit: u32) -> Key {
+    fn key(&self, scope: Scope, bit: Name) -> Key {
         match scope {
             Scope::Flow | Scope::Source => (bit, self.source, None),
             Scope::Destination => (bit, self.destination, None),
@@ -205,7 +205,7 @@ impl Subject<'_> {
         }
     }
 
-    fn bit(&self, scope: Scope, bit: u32) -> bool {
+    fn bit(&self, scope: Scope, bit: Name) -> bool {
         if scope == Scope::Flow {
             return self.flow.bits.contains(&bit);
         }
@@ -218,7 +218,7 @@ impl Subject<'_> {
             .is_some_and(|until| *until > self.now)
     }
 
-    fn set(&mut self, scope: Scope, bit: u32, set: bool, expire: u32) {
+    fn set(&mut self, scope: Scope, bit: Name, set: bool, expire: u32) {
         if scope == Scope::Flow {
             self.flow.bits.retain(|known| *known != bit);
             if set && self.flow.bits.len() < MAX_FLOW {
@@ -251,7 +251,7 @@ impl Subject<'_> {
         bits.insert(key, until);
     }
 
-    fn number(&self, name: u32) -> Option<u32> {
+    fn number(&self, name: Name) -> Option<u32> {
         let mut numbers = self.flow.numbers.iter();
         numbers
             .find(|(known, _)| *known == name)
@@ -265,7 +265,7 @@ impl Subject<'_> {
         }
     }
 
-    fn assign(&mut self, name: u32, number: u32) {
+    fn assign(&mut self, name: Name, number: u32) {
         let numbers = &mut self.flow.numbers;
         if let Some((_, slot)) = numbers.iter_mut().find(|(known, _)| *known == name) {
             *slot = number;

@@ -466,6 +466,17 @@ impl Transactions {
         self.queue.iter_mut()
     }
 
+    /// Has all that has come looked at again: there are other rules.
+    pub(crate) fn forget_rules(&mut self) {
+        for transaction in &mut self.queue {
+            transaction.matching = Default::default();
+            for instance in &mut transaction.instances {
+                instance.scanned = 0;
+                instance.finished = false;
+            }
+        }
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
