@@ -274,70 +274,50 @@ impl Inspector {
                 return;
             };
             self.stats.streams.window_released += 1;
-            self.release(index, sink);
-            if let Some(flow) = self.table.get_mut(index) {
-                let held = flow.footprint();
-                if let Some(application) = &mut flow.application {
-                    application.give_up();
-                }
-                self.stream_memory = self.stream_memory.saturating_sub(held) + flow.footprint();
-            }
+            self.conclude(index, false, sink);
+            self.table.released(index);
         }
     }
 
     fn close(&mut self, index: FlowIndex, sink: &mut impl SignalSink) {
-        self.release(index, sink);
-        let held = self.table.get_mut(index).map_or(0, |flow| flow.footprint());
-        if let Some(flow) = self.table.get_mut(index)
-            && flow.application.is_some()
-        {
-            let mut evaluation = Evaluation {
-                engine: &self.engine,
-                scratch: &mut self.scratch,
-                stats: &mut self.stats,
-                limits: &self.limits,
-                timestamp: flow.last_seen,
-                fragmented: false,
-                view: None,
-                sink,
-            };
-            evaluation.end(flow, Direction::ToServer);
-            evaluation.end(flow, Direction::ToClient);
+        self.conclude(index, true, sink);
+        if let Some(flow) = self.table.remove(index) {
+            self.stream_memory = self.stream_memory.saturating_sub(flow.footprint());
         }
-        self.table.remove(index);
-        self.stream_memory = self.stream_memory.saturating_sub(held);
     }
 
-    /// Has what still waits in the flow's streams matched, and frees their memory.
-    fn release(&mut self, index: FlowIndex, sink: &mut impl SignalSink) {
+    /// Has what still waits in the flow's streams matched, and frees their memory. When the flow is
+    /// `over`, its application layer is told so; otherwise it gives up.
+    fn conclude(&mut self, index: FlowIndex, over: bool, sink: &mut impl SignalSink) {
         let Some(flow) = self.table.get_mut(index) else {
             return;
         };
         let held = flow.footprint();
-        if held > 0 {
-            let mut evaluation = Evaluation {
-                engine: &self.engine,
-                scratch: &mut self.scratch,
-                stats: &mut self.stats,
-                limits: &self.limits,
-                timestamp: flow.last_seen,
-                fragmented: false,
-                view: None,
-                sink,
-            };
-            evaluation.release(flow, Direction::ToServer);
-            evaluation.release(flow, Direction::ToClient);
-            if let Some(application) = &mut flow.application {
-                application.give_up_probing();
-            }
-            self.stream_memory = self.stream_memory.saturating_sub(held) + flow.footprint();
+        let mut evaluation = Evaluation {
+            engine: &self.engine,
+            scratch: &mut self.scratch,
+            stats: &mut self.stats,
+            limits: &self.limits,
+            timestamp: flow.last_seen,
+            fragmented: false,
+            view: None,
+            sink,
+        };
+        for direction in [Direction::ToServer, Direction::ToClient] {
+            evaluation.release(flow, direction);
         }
-        self.table.released(index);
+        if over {
+            for direction in [Direction::ToServer, Direction::ToClient] {
+                evaluation.end(flow, direction);
+            }
+        } else if let Some(application) = &mut flow.application {
+            application.give_up();
+        }
+        self.stream_memory = self.stream_memory.saturating_sub(held) + flow.footprint();
     }
 
     /// A packet that has no flow: one that could not be decoded any further, a fragment, ARP, or
-    /// no IP at all. Rules on packets are to be evaluated here (`alert pkthdr`, `arp`, `ether`,
-    /// `ip`): `view` has all that is known of it, its events included.
+    /// no IP at all. `view` has all that is known of it, its events included.
     fn without_flow_packet(
         &mut self,
         packet: &Packet<'_>,

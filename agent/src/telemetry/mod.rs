@@ -150,6 +150,20 @@ pub fn inspection(threads: &[InspectorStats]) -> Figures {
         add("fragments_malformed", stats.fragments.malformed);
         add("fragments_not_captured", stats.fragments.not_captured);
         add("anomalies_muffled", stats.anomalies_muffled);
+        add("rule_steps_exceeded", stats.steps_exceeded);
+        add("rules_pending_dropped", stats.pending_dropped);
+        let protocols = stats.protocols;
+        add(
+            "protocol_transactions_dropped",
+            protocols.transactions_dropped,
+        );
+        add("protocol_pending_dropped", protocols.pending_dropped);
+        add("protocol_partial_exceeded", protocols.partial_exceeded);
+        add(
+            "protocol_decompression_exceeded",
+            protocols.decompression_exceeded,
+        );
+        add("protocol_bytes_left_out", protocols.bytes_left_out);
         for (anomaly, count) in Anomaly::ALL.iter().zip(stats.anomalies) {
             if count > 0 {
                 add(anomaly.name(), count);

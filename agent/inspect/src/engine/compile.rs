@@ -24,6 +24,8 @@ pub(super) struct Compiled {
     pub(super) rules: Vec<Arc<Rule>>,
     pub(super) states: Vec<States>,
     pub(super) about_flow: Vec<Option<AboutFlow>>,
+    /// A rule asks for the hash of a file or mail.
+    pub(super) hashes: bool,
     /// Payloads, indexed by [`Kind`] and direction.
     groups: Vec<Group>,
     /// Buffers of transactions.
@@ -136,6 +138,7 @@ impl Compiled {
         }
         let mut compiled = Self {
             states,
+            hashes: rules.iter().any(|rule| wants_hashes(rule)),
             about_flow: rules.iter().map(|rule| rule.about_flow()).collect(),
             groups,
             lists: Vec::new(),
@@ -305,6 +308,17 @@ impl Compiled {
         }
         transaction.matching.candidates = found;
     }
+}
+
+fn wants_hashes(rule: &Rule) -> bool {
+    rule.groups.iter().any(|group| {
+        matches!(
+            group.target,
+            Target::Transaction(
+                Buffer::FileMd5 | Buffer::FileSha1 | Buffer::FileSha256 | Buffer::EmailBodyMd5
+            )
+        )
+    })
 }
 
 /// Adds a rule once, in order.

@@ -108,6 +108,12 @@ impl Engine {
         }
     }
 
+    /// Whether a rule asks for the hash of a file or mail.
+    #[must_use]
+    pub const fn wants_hashes(&self) -> bool {
+        self.compiled.hashes
+    }
+
     /// Goes on with what the rules of `previous` have set on hosts.
     pub fn adopt(&mut self, previous: &Self) {
         self.hosts = Arc::clone(&previous.hosts);

@@ -3,7 +3,7 @@
 use crate::{
     flow::Direction,
     protocol::{
-        AppProtocol, Limits, Parser, Probe, Stage, Status, Transactions,
+        AppProtocol, LimitCounters, Limits, Parser, Probe, Stage, Status, Transactions,
         ftp::Expectation,
         http::FAILED_PROTOCOL_CHANGE,
         registry::{self, Transport},
@@ -28,6 +28,8 @@ pub(crate) struct Application {
     changes: u8,
     /// What was spoken before the last of them.
     before: Option<AppProtocol>,
+    /// Bytes of memory held, as of the last [`Self::settle`]: packets without payload change nothing.
+    held: usize,
 }
 
 #[derive(Debug)]
@@ -55,6 +57,7 @@ impl Application {
             ended: [false; 2],
             changes: 0,
             before: None,
+            held: 0,
         }
     }
 
@@ -95,13 +98,25 @@ impl Application {
     }
 
     /// Bytes of memory held.
-    pub(crate) fn footprint(&self) -> usize {
+    pub(crate) const fn footprint(&self) -> usize {
+        self.held
+    }
+
+    /// Lets go of what is over, after it was looked at, and says what limits cut off since the last
+    /// call.
+    pub(crate) fn settle(&mut self) -> LimitCounters {
+        self.transactions.retire();
+        self.weigh();
+        core::mem::take(&mut self.transactions.counters)
+    }
+
+    fn weigh(&mut self) {
         let state = match &self.state {
             State::Probing(buffers) => buffers.iter().map(Vec::capacity).sum(),
             State::Known(_, parser) => parser.as_ref().map_or(0, |parser| parser.footprint()),
             State::Failed => 0,
         };
-        state + self.transactions.footprint()
+        self.held = state + self.transactions.footprint();
     }
 
     /// Bytes of one direction whose first has the place `start`. What lies before is a gap.
@@ -203,7 +218,8 @@ impl Application {
     /// Forgets what has come and looks at nothing more: its memory is needed elsewhere.
     pub(crate) fn give_up(&mut self) {
         self.state = State::Failed;
-        self.transactions = Transactions::new(*self.transactions.limits());
+        self.transactions.clear();
+        self.weigh();
     }
 
     /// Nothing more comes in this direction.
@@ -228,13 +244,6 @@ impl Application {
                 transaction.advance(Direction::ToClient, Stage::Complete);
             }
             self.state = State::Known(before, None);
-        }
-    }
-
-    /// Frees what was kept to find out what is spoken.
-    pub(crate) fn give_up_probing(&mut self) {
-        if matches!(self.state, State::Probing(_)) {
-            self.state = State::Failed;
         }
     }
 

@@ -21,7 +21,7 @@ use crate::{
         tcp::{self, Phase, SegmentHeader},
     },
     packet::Timestamp,
-    protocol::{AppProtocol, Transaction, registry},
+    protocol::{AppProtocol, Limits, Transaction, registry},
     signal::{Attempt, Contact, FlowDirective, Outcome, Signal, SignalSink},
 };
 
@@ -52,10 +52,9 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
         }
         if matches!(datagram.headers.transport, Transport::Udp { .. })
             && !datagram.payload.is_empty()
-            && !self.corrupt()
         {
             let ports = ports(flow);
-            let limits = self.limits.protocols;
+            let limits = self.protocol_limits();
             flow.application
                 .get_or_insert_with(|| Box::new(Application::new(registry::Transport::Udp, limits)))
                 .data(direction, datagram.payload, ports);
@@ -129,6 +128,14 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
             self.stream(flow, reverse, &headers, |stream, limits, stats, out| {
                 stream.acknowledged(acknowledged, limits, stats, out);
             });
+        }
+    }
+
+    /// The limits of application protocols, with what the rules in force need.
+    fn protocol_limits(&self) -> Limits {
+        Limits {
+            hashes: self.limits.protocols.hashes || self.engine.wants_hashes(),
+            ..self.limits.protocols
         }
     }
 
@@ -218,7 +225,7 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
             Event::Window { data, start, fresh } => {
                 let new = data.get(fresh..).unwrap_or_default();
                 let ports = ports(flow);
-                let limits = self.limits.protocols;
+                let limits = self.protocol_limits();
                 flow.application
                     .get_or_insert_with(|| {
                         Box::new(Application::new(registry::Transport::Tcp, limits))
@@ -323,7 +330,7 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
                 }
             }
         }
-        application.transactions.retire();
+        self.stats.protocols.add(application.settle());
         flow.application = Some(application);
     }
 

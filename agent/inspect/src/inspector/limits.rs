@@ -3,6 +3,7 @@
 use crate::{
     anomaly::{Anomaly, AnomalyCounts},
     flow::{FragmentLimits, FragmentStats, StreamLimits, StreamStats, table::Lifetime},
+    protocol::{LimitCounters, Limits},
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -51,7 +52,7 @@ pub struct InspectorLimits {
     /// IP defragmentation.
     pub fragments: FragmentLimits,
     /// Application protocols.
-    pub protocols: crate::protocol::Limits,
+    pub protocols: Limits,
     /// Follow TCP connections whose handshake was not seen (Suricata: `stream.midstream`).
     pub midstream: bool,
     /// Take a connection of which only one side is seen as established (Suricata: `stream.async-oneside`).
@@ -73,7 +74,7 @@ impl Default for InspectorLimits {
             timeouts: Timeouts::default(),
             streams: StreamLimits::default(),
             fragments: FragmentLimits::default(),
-            protocols: crate::protocol::Limits::default(),
+            protocols: Limits::default(),
             midstream: true,
             async_oneside: false,
             checksums: false,
@@ -118,6 +119,8 @@ pub struct InspectorStats {
     pub pending_dropped: u64,
     /// TCP reassembly.
     pub streams: StreamStats,
+    /// What limits of application protocols cut off.
+    pub protocols: LimitCounters,
     /// IP defragmentation.
     pub fragments: FragmentStats,
     /// Anomalies by [`Anomaly::index`], each occurrence.

@@ -140,6 +140,26 @@ pub struct LimitCounters {
     pub partial_exceeded: u64,
     /// Bodies whose decompression was ended by [`Limits::decompressed`] or [`Limits::layers`].
     pub decompression_exceeded: u64,
+    /// Bytes of pieces and bodies that transactions had no room for.
+    pub bytes_left_out: u64,
+}
+
+impl LimitCounters {
+    /// Adds what `other` counted.
+    pub fn add(&mut self, other: Self) {
+        let Self {
+            transactions_dropped,
+            pending_dropped,
+            partial_exceeded,
+            decompression_exceeded,
+            bytes_left_out,
+        } = other;
+        self.transactions_dropped += transactions_dropped;
+        self.pending_dropped += pending_dropped;
+        self.partial_exceeded += partial_exceeded;
+        self.decompression_exceeded += decompression_exceeded;
+        self.bytes_left_out += bytes_left_out;
+    }
 }
 
 /// Whether data begins as a protocol does.

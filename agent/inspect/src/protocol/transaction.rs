@@ -71,6 +71,8 @@ pub struct Transaction {
     bodies_max: usize,
     arena_max: usize,
     truncated: u64,
+    /// Bytes that bodies have reserved.
+    bodies: usize,
 }
 
 const fn side(direction: Direction) -> usize {
@@ -100,6 +102,7 @@ impl Transaction {
             bodies_max: limits.body,
             arena_max: limits.head,
             truncated: 0,
+            bodies: 0,
         }
     }
 
@@ -146,10 +149,12 @@ impl Transaction {
         };
         let room = most.saturating_sub(body.data.len());
         let kept = bytes.get(..room).unwrap_or(bytes);
+        let before = body.data.capacity();
         body.data.extend_from_slice(kept);
         body.length += bytes.len() as u64;
-        let left_out = (bytes.len() - kept.len()) as u64;
-        self.truncated += left_out;
+        let reserved = body.data.capacity() - before;
+        self.bodies += reserved;
+        self.truncated += (bytes.len() - kept.len()) as u64;
     }
 
     /// Ends the growing piece of this buffer, if there is one.
@@ -329,17 +334,9 @@ impl Transaction {
     /// Bytes of memory held.
     #[must_use]
     pub fn footprint(&self) -> usize {
-        let bodies: usize = self
-            .instances
-            .iter()
-            .map(|instance| match &instance.place {
-                Place::Arena(_) => 0,
-                Place::Body(body) => body.data.capacity(),
-            })
-            .sum();
         let files: usize = self.files.iter().flatten().map(Inspection::footprint).sum();
         size_of::<Self>()
-            + bodies
+            + self.bodies
             + files
             + self.arena.capacity()
             + self.instances.capacity() * size_of::<Instance>()
@@ -435,8 +432,9 @@ impl Transactions {
     pub fn begin(&mut self) -> u64 {
         if self.queue.len() >= self.limits.transactions.max(1) {
             let complete = self.queue.iter().position(Transaction::is_complete);
-            self.queue.remove(complete.unwrap_or(0));
+            let dropped = self.queue.remove(complete.unwrap_or(0));
             self.counters.transactions_dropped += 1;
+            self.counters.bytes_left_out += dropped.map_or(0, |it| it.truncated);
         }
         let id = self.next;
         self.next += 1;
@@ -466,6 +464,13 @@ impl Transactions {
         self.queue.iter_mut()
     }
 
+    /// Lets go of all.
+    pub(crate) fn clear(&mut self) {
+        let left_out: u64 = self.queue.iter().map(|it| it.truncated).sum();
+        self.counters.bytes_left_out += left_out;
+        self.queue.clear();
+    }
+
     /// Has all that has come looked at again: there are other rules.
     pub(crate) fn forget_rules(&mut self) {
         for transaction in &mut self.queue {
@@ -491,7 +496,12 @@ impl Transactions {
 
     /// Lets go of those that are complete in both directions.
     pub fn retire(&mut self) {
-        self.queue.retain(|transaction| !transaction.is_complete());
+        let left_out = &mut self.counters.bytes_left_out;
+        self.queue.retain(|transaction| {
+            let over = transaction.is_complete();
+            *left_out += if over { transaction.truncated } else { 0 };
+            !over
+        });
     }
 
     /// Bytes of memory held.
