@@ -6,7 +6,7 @@ use super::{Inspection, Rule, Scratch, Unit, matcher::Matcher, state::States};
 use crate::{
     decode::Transport,
     flow::Direction,
-    protocol::{AppProtocol, Buffer, Transaction},
+    protocol::{AppProtocol, Buffer, Stage, Transaction},
     rule::{
         AboutFlow, Content, Group as Tests, PacketTest, Protocol, StateChange, StateTest, Target,
         Test, Transform,
@@ -24,6 +24,8 @@ pub(super) struct Compiled {
     pub(super) rules: Vec<Arc<Rule>>,
     pub(super) states: Vec<States>,
     pub(super) about_flow: Vec<Option<AboutFlow>>,
+    /// See [`Rule::decided_at`].
+    decided_at: Vec<Option<Stage>>,
     /// A rule asks for the hash of a file or mail.
     pub(super) hashes: bool,
     /// Payloads, indexed by [`Kind`] and direction.
@@ -138,6 +140,7 @@ impl Compiled {
         }
         let mut compiled = Self {
             states,
+            decided_at: rules.iter().map(|rule| rule.decided_at()).collect(),
             hashes: rules.iter().any(|rule| wants_hashes(rule)),
             about_flow: rules.iter().map(|rule| rule.about_flow()).collect(),
             groups,
@@ -202,6 +205,14 @@ impl Compiled {
                 matchers: lists.map(Matcher::new),
             });
         }
+    }
+
+    /// Whether a rule that does not match where a transaction has come to `stage` never will.
+    pub(super) fn decided(&self, rule: u32, stage: Stage) -> bool {
+        let at = usize::try_from(rule)
+            .ok()
+            .and_then(|rule| self.decided_at.get(rule));
+        at.copied().flatten().is_some_and(|at| at <= stage)
     }
 
     /// Notes the rules that could match. Patterns are searched for where they end after `fresh`.

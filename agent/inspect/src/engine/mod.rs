@@ -184,36 +184,41 @@ impl Engine {
         }
         let mut state = core::mem::take(&mut transaction.matching);
         let seen = &*transaction;
+        let stage = seen.stage(direction);
         let inspection = &Inspection {
             transaction: Some(seen),
             ..*inspection
         };
         let mut subject = self.subject(inspection, flow);
-        for index in &state.candidates {
-            let Some(rule) = self.rule(*index) else {
-                continue;
+        let TransactionState {
+            candidates, done, ..
+        } = &mut state;
+        candidates.retain(|index| {
+            let Some(rule) = self.rule(*index).filter(|_| !matches.passed) else {
+                return false;
             };
             // Once in each direction; a rule about both directions once.
-            let done = (
+            let side = (
                 *index,
                 direction == Direction::ToServer || rule.transactional,
             );
-            if state.done.contains(&done) {
-                continue;
+            if done.contains(&side) {
+                return true;
             }
             let verdict = verify::rule(rule, inspection, 0, &mut scratch.steps_exceeded);
-            if verdict != Verdict::Match || !self.settle(*index, &mut subject) {
-                continue;
+            if verdict == Verdict::Match && self.settle(*index, &mut subject) {
+                done.push(side);
+                matches.passed |= rule.action == Action::Pass;
+                if !rule.silent && !matches.passed {
+                    found(rule, seen);
+                }
+                return true;
             }
-            state.done.push(done);
-            if rule.action == Action::Pass {
-                matches.passed = true;
-                break;
-            }
-            if !rule.silent {
-                found(rule, seen);
-            }
-        }
+            // Only in its own direction, and not before the handshake that it may ask for.
+            let final_word = rule.flow.to_server == Some(inspection.flow.to_server)
+                && inspection.flow.established;
+            !(final_word && self.compiled.decided(*index, stage))
+        });
         transaction.matching = state;
     }
 

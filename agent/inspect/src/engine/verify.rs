@@ -306,7 +306,7 @@ fn transaction(rule: &Rule, inspection: &Inspection<'_>) -> bool {
     numbers(rule, transaction, inspection)
         && rule.events.iter().all(|event| {
             transaction.events().iter().any(|(direction, raised)| {
-                *raised == event && *direction == inspection.flow.direction()
+                raised == event && *direction == inspection.flow.direction()
             })
         })
 }

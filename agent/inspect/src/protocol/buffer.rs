@@ -164,7 +164,6 @@ named! {
         QuicSni: "quic.sni",
         QuicUserAgent: "quic.ua",
         WebsocketPayload: "websocket.payload",
-        MqttConnectClientId: "mqtt.connect.clientid",
     }
 }
 

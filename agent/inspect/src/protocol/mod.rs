@@ -58,25 +58,11 @@ named! {
         Snmp: "snmp",
         Nfs: "nfs",
         Quic: "quic",
-        Ntp: "ntp",
-        Tftp: "tftp",
-        Ike: "ike",
-        Dhcp: "dhcp",
-        Rdp: "rdp",
         Rfb: "rfb",
-        Mqtt: "mqtt",
-        Telnet: "telnet",
-        Imap: "imap",
-        Pop3: "pop3",
-        Modbus: "modbus",
-        Dnp3: "dnp3",
         Enip: "enip",
         Websocket: "websocket",
         Ldap: "ldap",
         Doh2: "doh2",
-        Pgsql: "pgsql",
-        BittorrentDht: "bittorrent-dht",
-        Mdns: "mdns",
     }
 }
 
@@ -89,7 +75,7 @@ impl AppProtocol {
                 (self, spoken),
                 (Self::Http, Self::Http2 | Self::Doh2)
                     | (Self::Http1, Self::Http)
-                    | (Self::Dns, Self::Doh2 | Self::Mdns)
+                    | (Self::Dns, Self::Doh2)
                     | (Self::Http2, Self::Doh2)
             )
     }

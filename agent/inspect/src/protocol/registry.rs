@@ -197,6 +197,30 @@ const ENTRIES: &[Entry] = &[
     },
 ];
 
+/// The events of all parsers.
+const EVENTS: &[&[&str]] = &[
+    dns::EVENTS,
+    ftp::EVENTS,
+    http::EVENTS,
+    http2::EVENTS,
+    krb5::EVENTS,
+    ldap::EVENTS,
+    nfs::EVENTS,
+    quic::EVENTS,
+    sip::EVENTS,
+    smb::EVENTS,
+    smtp::EVENTS,
+    snmp::EVENTS,
+    ssh::EVENTS,
+    tls::EVENTS,
+];
+
+/// The event of this name, if a parser raises it.
+pub(crate) fn event(name: &str) -> Option<&'static str> {
+    let mut events = EVENTS.iter().copied().flatten().copied();
+    events.find(|event| *event == name)
+}
+
 /// The protocol that `data` begins as. Without one, whether more may tell.
 pub(crate) fn recognise(
     transport: Transport,

@@ -69,7 +69,7 @@ pub(super) struct Options {
     pub(super) groups: Vec<Group>,
     pub(super) packet: Vec<PacketTest>,
     pub(super) numbers: Vec<(Field, IntegerTest)>,
-    pub(super) events: Vec<String>,
+    pub(super) events: Vec<&'static str>,
     pub(super) states: Vec<StateTest>,
     pub(super) changes: Vec<StateChange>,
     pub(super) identity: Vec<(IdentityFlag, bool)>,

@@ -53,7 +53,7 @@ pub use transform::{Base64Mode, Transform};
 pub use variables::Variables;
 
 use crate::{
-    protocol::{AppProtocol, Field},
+    protocol::{AppProtocol, Field, Stage},
     signature::{Action, Signature},
 };
 
@@ -92,7 +92,7 @@ pub struct Rule {
     /// Numbers of the transaction.
     pub numbers: Vec<(Field, IntegerTest)>,
     /// Events of the transaction: all of them.
-    pub events: Vec<String>,
+    pub events: Vec<&'static str>,
     /// What must have been remembered.
     pub states: Vec<StateTest>,
     /// What a match remembers.
@@ -140,6 +140,28 @@ impl Rule {
             tests if plain && tests.iter().all(protocol) => Some(AboutFlow::Protocol),
             _ => None,
         }
+    }
+
+    /// When all that it looks at in a transaction has been seen, so that what did not match by then
+    /// never will. `None` when something else can still change its mind: numbers, events, bits, or
+    /// the stream beside the transaction.
+    #[must_use]
+    pub fn decided_at(&self) -> Option<Stage> {
+        let fixed = self.numbers.is_empty()
+            && self.events.is_empty()
+            && self.states.is_empty()
+            && self.packet.is_empty()
+            && self.flow.established.is_none_or(|wanted| wanted)
+            && !self.transactional;
+        let stages = self.groups.iter().map(|group| match group.target {
+            Target::Transaction(buffer) => Some(buffer.complete_at()),
+            Target::Base64 => Some(Stage::Begun),
+            Target::Payload | Target::Header(_) | Target::Identity(_) => None,
+        });
+        stages
+            .collect::<Option<Vec<Stage>>>()
+            .filter(|_| fixed)
+            .and_then(|stages| stages.into_iter().max())
     }
 
     /// Whether it is decided on transactions.

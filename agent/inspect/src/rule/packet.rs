@@ -90,7 +90,6 @@ crate::protocol::named! {
         SctpChunkType: "sctp.chunk_type",
         SctpTag: "sctp.vtag",
         VlanLayers: "vlan.layers",
-        VxlanVni: "vxlan_vni",
         FlowAge: "flow.age",
         FlowPackets: "flow.pkts",
         FlowPacketsToServer: "flow.pkts_toserver",

@@ -14,7 +14,7 @@ use super::{
     state::{self, State},
     test::{Target, Test, Value},
 };
-use crate::protocol::{AppProtocol, Buffer};
+use crate::protocol::{AppProtocol, Buffer, registry};
 
 type Apply = fn(&mut Options, Span<'_>) -> Result<(), Fault>;
 
@@ -226,8 +226,10 @@ pub(super) const KEYWORDS: &[(&str, Apply)] = &[
     ("app-layer-protocol", app_layer_protocol),
     ("app-layer-event", |o, v| {
         // What stands behind a comma is when the event is looked for: here, as soon as it is raised.
-        let event = v.text.split(',').next().unwrap_or_default().trim();
-        o.events.push(event.to_owned());
+        let name = v.text.split(',').next().unwrap_or_default().trim();
+        let event = registry::event(name)
+            .ok_or_else(|| Fault::new(v.at, format!("no parser raises the event `{name}`")))?;
+        o.events.push(event);
         Ok(())
     }),
     ("flowbits", |o, v| remember(o, state::flowbits(v))),

@@ -126,7 +126,7 @@ pub(super) fn objects(record: &ApplicationRecord) -> Object<'_> {
     let of = Record(record);
     let (key, object) = match record.protocol {
         AppProtocol::Http | AppProtocol::Http2 => ("http", http(&of)),
-        AppProtocol::Dns | AppProtocol::Doh2 | AppProtocol::Mdns => ("dns", dns(&of)),
+        AppProtocol::Dns | AppProtocol::Doh2 => ("dns", dns(&of)),
         AppProtocol::Tls => ("tls", tls(&of)),
         AppProtocol::Quic => ("quic", quic(&of)),
         AppProtocol::Ssh => ("ssh", ssh(&of)),

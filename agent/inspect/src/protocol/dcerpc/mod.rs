@@ -14,9 +14,6 @@ pub use datagram::{DcerpcUdp, probe as probe_udp};
 use super::{Parser, Probe, Status, Transactions};
 use crate::flow::Direction;
 
-/// Events that are raised: Suricata has none for this protocol.
-pub const EVENTS: &[&str] = &[];
-
 /// Follows one TCP connection.
 #[derive(Debug, Default)]
 pub struct Dcerpc {

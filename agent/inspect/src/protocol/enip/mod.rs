@@ -5,9 +5,6 @@ use super::frames::Frames;
 use super::{Field, Parser, Probe, Stage, Status, Transactions};
 use crate::flow::Direction;
 
-/// Events that are raised.
-pub const EVENTS: &[&str] = &[];
-
 /// Command, length, session, status, context and options.
 const HEADER: usize = 24;
 /// Bytes of a message that are looked at.

@@ -3,9 +3,6 @@
 use super::{Field, Parser, Probe, Stage, Status, Transactions};
 use crate::flow::Direction;
 
-/// Events that are raised.
-pub const EVENTS: &[&str] = &[];
-
 /// `RFB xxx.yyy\n`.
 const VERSION: usize = 12;
 /// VNC authentication (RFC 6143, 7.2.2).

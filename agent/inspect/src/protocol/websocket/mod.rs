@@ -5,9 +5,6 @@ use super::frames::Frames;
 use super::{Buffer, Field, Parser, Probe, Stage, Status, Transactions};
 use crate::flow::Direction;
 
-/// Events that are raised.
-pub const EVENTS: &[&str] = &[];
-
 /// A frame's first bytes.
 #[derive(Clone, Copy, Debug)]
 struct Header {
