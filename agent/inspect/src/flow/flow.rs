@@ -21,6 +21,12 @@ pub enum Direction {
 }
 
 impl Direction {
+    /// Its place in a pair: 0 is the client's, 1 the server's.
+    #[must_use]
+    pub(crate) const fn index(self) -> usize {
+        self as usize
+    }
+
     /// The other one.
     #[must_use]
     pub const fn reverse(self) -> Self {

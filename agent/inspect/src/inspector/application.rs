@@ -40,13 +40,6 @@ enum State {
     Failed,
 }
 
-const fn side(direction: Direction) -> usize {
-    match direction {
-        Direction::ToServer => 0,
-        Direction::ToClient => 1,
-    }
-}
-
 impl Application {
     pub(crate) fn new(transport: Transport, limits: Limits) -> Self {
         Self {
@@ -127,7 +120,7 @@ impl Application {
         data: &[u8],
         ports: [u16; 2],
     ) {
-        let Some(position) = self.positions.get_mut(side(direction)) else {
+        let Some(position) = self.positions.get_mut(direction.index()) else {
             return;
         };
         let gap = start.saturating_sub(*position);
@@ -145,7 +138,7 @@ impl Application {
                 self.follow(status, ports);
             }
             State::Probing(buffers) => {
-                if let Some(buffer) = buffers.get_mut(side(direction)) {
+                if let Some(buffer) = buffers.get_mut(direction.index()) {
                     buffer.clear();
                 }
             }
@@ -164,7 +157,7 @@ impl Application {
                 self.follow(status, ports);
             }
             State::Probing(buffers) => {
-                if let Some(buffer) = buffers.get_mut(side(direction)) {
+                if let Some(buffer) = buffers.get_mut(direction.index()) {
                     let room = PROBED.saturating_sub(buffer.len());
                     buffer.extend_from_slice(data.get(..room).unwrap_or(data));
                     if room < data.len() {
@@ -184,7 +177,9 @@ impl Application {
         let State::Probing(buffers) = &mut self.state else {
             return;
         };
-        let mine = buffers.get(side(direction)).map_or(&[][..], Vec::as_slice);
+        let mine = buffers
+            .get(direction.index())
+            .map_or(&[][..], Vec::as_slice);
         if mine.is_empty() {
             return;
         }
@@ -206,7 +201,7 @@ impl Application {
             }
             (None, Probe::NeedMore) if rest.is_none() => {}
             (None, _) => {
-                let other = buffers.get(1 - side(direction)).map_or(0, Vec::len);
+                let other = buffers.get(1 - direction.index()).map_or(0, Vec::len);
                 // The other side may still say something that is recognised.
                 if other > 0 || rest.is_some() {
                     self.fail(direction);
@@ -224,7 +219,7 @@ impl Application {
 
     /// Nothing more comes in this direction.
     pub(crate) fn end(&mut self, direction: Direction) {
-        let ended = self.ended.get_mut(side(direction));
+        let ended = self.ended.get_mut(direction.index());
         if ended.is_none_or(|ended| core::mem::replace(ended, true)) {
             return;
         }

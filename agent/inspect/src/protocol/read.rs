@@ -4,15 +4,29 @@ use core::fmt::Write as _;
 
 use md5::{Digest as _, Md5};
 
-/// Reads from the front of bytes. Nothing is read past their end.
+/// Reads from the front of bytes, in either byte order. Nothing is read past their end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
+    little: bool,
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) const fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes }
+    /// In network byte order.
+    pub(crate) const fn big(bytes: &'a [u8]) -> Self {
+        Self::ordered(bytes, false)
+    }
+
+    pub(crate) const fn little(bytes: &'a [u8]) -> Self {
+        Self::ordered(bytes, true)
+    }
+
+    /// One whose byte order the sender chose.
+    pub(crate) const fn ordered(bytes: &'a [u8], little: bool) -> Self {
+        Self {
+            rest: bytes,
+            little,
+        }
     }
 
     pub(crate) const fn rest(&self) -> &'a [u8] {
@@ -29,10 +43,23 @@ impl<'a> Reader<'a> {
         Some(piece)
     }
 
+    pub(crate) fn skip(&mut self, length: usize) -> Option<()> {
+        self.take(length).map(|_| ())
+    }
+
     pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (piece, rest) = self.rest.split_first_chunk::<N>()?;
         self.rest = rest;
         Some(*piece)
+    }
+
+    /// The next bytes as those of a number in network byte order.
+    fn number<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let mut bytes = self.array()?;
+        if self.little {
+            bytes.reverse();
+        }
+        Some(bytes)
     }
 
     pub(crate) fn u8(&mut self) -> Option<u8> {
@@ -40,16 +67,25 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn u16(&mut self) -> Option<u16> {
-        self.array().map(u16::from_be_bytes)
+        self.number().map(u16::from_be_bytes)
     }
 
     pub(crate) fn u24(&mut self) -> Option<usize> {
-        let [a, b, c] = self.array::<3>()?;
+        let [a, b, c] = self.number::<3>()?;
         Some(usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c))
     }
 
     pub(crate) fn u32(&mut self) -> Option<u32> {
-        self.array().map(u32::from_be_bytes)
+        self.number().map(u32::from_be_bytes)
+    }
+
+    pub(crate) fn u64(&mut self) -> Option<u64> {
+        self.number().map(u64::from_be_bytes)
+    }
+
+    /// A 32-bit length as a number of bytes.
+    pub(crate) fn length(&mut self) -> Option<usize> {
+        usize::try_from(self.u32()?).ok()
     }
 
     /// A piece with its length in one byte before it.

@@ -75,13 +75,6 @@ pub struct Transaction {
     bodies: usize,
 }
 
-const fn side(direction: Direction) -> usize {
-    match direction {
-        Direction::ToServer => 0,
-        Direction::ToClient => 1,
-    }
-}
-
 /// Instances, numbers or events of one transaction.
 const MAX_INSTANCES: usize = 1_024;
 
@@ -172,7 +165,7 @@ impl Transaction {
             self.push(direction, Buffer::FileName, name);
         }
         self.append(direction, Buffer::FileData, &[]);
-        if let Some(file) = self.files.get_mut(side(direction)) {
+        if let Some(file) = self.files.get_mut(direction.index()) {
             *file = Some(Inspection::new(self.hashed));
         }
     }
@@ -183,7 +176,7 @@ impl Transaction {
             self.file_open(direction, None);
         }
         self.append(direction, Buffer::FileData, data);
-        let file = self.files.get_mut(side(direction));
+        let file = self.files.get_mut(direction.index());
         let kind = file.and_then(Option::as_mut).and_then(|it| it.data(data));
         if let Some(kind) = kind {
             self.push(direction, Buffer::FileMagic, kind.as_bytes());
@@ -199,7 +192,7 @@ impl Transaction {
             self.close(direction, Buffer::FileData);
             self.number(direction, Field::FileSize, length);
         }
-        let file = self.files.get_mut(side(direction)).and_then(Option::take);
+        let file = self.files.get_mut(direction.index()).and_then(Option::take);
         let Some(mut file) = file else {
             return;
         };
@@ -250,12 +243,12 @@ impl Transaction {
         // Of a direction that nothing was pushed in there is nothing to look at.
         if self
             .pushed
-            .get(side(direction))
+            .get(direction.index())
             .is_some_and(|pushed| *pushed)
         {
             self.touch(direction);
         }
-        if let Some(slot) = self.stages.get_mut(side(direction)) {
+        if let Some(slot) = self.stages.get_mut(direction.index()) {
             *slot = stage.max(*slot);
         }
         if stage == Stage::Complete {
@@ -274,7 +267,7 @@ impl Transaction {
     #[must_use]
     pub fn stage(&self, direction: Direction) -> Stage {
         self.stages
-            .get(side(direction))
+            .get(direction.index())
             .copied()
             .unwrap_or_default()
     }
@@ -345,7 +338,7 @@ impl Transaction {
     /// Whether something was pushed since the last call for this direction.
     pub fn take_dirty(&mut self, direction: Direction) -> bool {
         self.dirty
-            .get_mut(side(direction))
+            .get_mut(direction.index())
             .is_some_and(core::mem::take)
     }
 
@@ -362,7 +355,7 @@ impl Transaction {
     }
 
     fn touch(&mut self, direction: Direction) {
-        let at = side(direction);
+        let at = direction.index();
         if let (Some(dirty), Some(pushed)) = (self.dirty.get_mut(at), self.pushed.get_mut(at)) {
             *dirty = true;
             *pushed = true;

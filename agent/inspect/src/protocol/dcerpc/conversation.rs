@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use super::pdu::{self, Header};
 use crate::flow::Direction;
-use crate::protocol::record::{Feed, Piece, side};
+use crate::protocol::record::{Feed, Piece};
 use crate::protocol::{Buffer, Field, Stage, Transactions};
 
 /// Interfaces offered that are remembered.
@@ -56,7 +56,7 @@ impl Conversation {
     pub(crate) fn data(&mut self, direction: Direction, data: &[u8], out: &mut Transactions) {
         let mut feed = self
             .feeds
-            .get_mut(side(direction))
+            .get_mut(direction.index())
             .map(core::mem::take)
             .unwrap_or_default();
         feed.push(data);
@@ -70,14 +70,14 @@ impl Conversation {
             }
         }
         feed.compact();
-        if let Some(slot) = self.feeds.get_mut(side(direction)) {
+        if let Some(slot) = self.feeds.get_mut(direction.index()) {
             *slot = feed;
         }
     }
 
     /// Bytes were lost.
     pub(crate) fn gap(&mut self, direction: Direction, length: u64) {
-        if let Some(feed) = self.feeds.get_mut(side(direction)) {
+        if let Some(feed) = self.feeds.get_mut(direction.index()) {
             feed.gap(length);
         }
     }
@@ -238,7 +238,7 @@ impl Conversation {
     /// The youngest request of this number that is not whole.
     fn open_request(&self, id: u32, direction: Direction) -> Option<usize> {
         self.calls.iter().rposition(|call| {
-            !call.bind && call.id == id && call.over.get(side(direction)) == Some(&false)
+            !call.bind && call.id == id && call.over.get(direction.index()) == Some(&false)
         })
     }
 
@@ -312,14 +312,14 @@ impl Conversation {
 }
 
 fn keep(stubs: &mut [Vec<u8>; 2], direction: Direction, stub: &[u8], room: usize) {
-    if let Some(kept) = stubs.get_mut(side(direction)) {
+    if let Some(kept) = stubs.get_mut(direction.index()) {
         kept.extend_from_slice(stub.get(..room).unwrap_or(stub));
     }
 }
 
 /// Gives what one direction of a call has, once.
 fn finish(call: &mut Call, direction: Direction, out: &mut Transactions) {
-    let at = side(direction);
+    let at = direction.index();
     if call
         .over
         .get_mut(at)

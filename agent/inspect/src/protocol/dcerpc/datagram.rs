@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::conversation::interface;
 use super::pdu;
 use crate::flow::Direction;
-use crate::protocol::record::Reader;
+use crate::protocol::read::Reader;
 use crate::protocol::{Buffer, Field, Parser, Probe, Stage, Status, Transactions};
 
 const HEADER: usize = 80;

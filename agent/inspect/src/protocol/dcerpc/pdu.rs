@@ -1,6 +1,7 @@
 //! The connection-oriented protocol data units of DCE 1.1: RPC (C706, chapter 12).
 
-use crate::protocol::record::{Measure, Reader};
+use crate::protocol::read::Reader;
+use crate::protocol::record::Measure;
 
 pub(super) const REQUEST: u8 = 0;
 pub(super) const RESPONSE: u8 = 2;

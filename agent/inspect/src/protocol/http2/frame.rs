@@ -46,7 +46,7 @@ pub(super) struct Header {
 
 impl Header {
     pub(super) fn of(bytes: &[u8]) -> Option<Self> {
-        let mut reader = Reader::new(bytes);
+        let mut reader = Reader::big(bytes);
         let length = reader.u24()?;
         let kind = match reader.u8()? {
             0 => Kind::Data,

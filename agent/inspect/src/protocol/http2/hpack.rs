@@ -76,7 +76,7 @@ impl Hpack {
             room,
             ..Block::default()
         };
-        let mut reader = Reader::new(data);
+        let mut reader = Reader::big(data);
         while let Some(first) = reader.u8() {
             match self.field(first, &mut reader, &mut block) {
                 Ok(()) => {}

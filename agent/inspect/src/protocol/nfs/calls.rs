@@ -7,7 +7,7 @@ use super::files::Files;
 use super::rpc::{self, Message, content, opaque};
 use super::{MALFORMED_DATA, Sink};
 use crate::flow::Direction;
-use crate::protocol::record::Reader;
+use crate::protocol::read::Reader;
 use crate::protocol::{Field, Stage, Transactions};
 
 const MAX_CALLS: usize = 256;

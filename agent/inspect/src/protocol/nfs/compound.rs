@@ -1,7 +1,7 @@
 //! Compounds of NFS 4 (RFC 7530 and 8881): as far as files and their names need them.
 
 use super::rpc::{content, opaque};
-use crate::protocol::record::Reader;
+use crate::protocol::read::Reader;
 
 pub(super) const CLOSE: u32 = 4;
 pub(super) const COMMIT: u32 = 5;

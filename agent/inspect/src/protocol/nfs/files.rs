@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::flow::Direction;
-use crate::protocol::record::{Transfer, side};
+use crate::protocol::record::Transfer;
 use crate::protocol::{Field, Transactions};
 
 const MAX_FILES: usize = 128;
@@ -55,7 +55,7 @@ impl Files {
         let Some(file) = self.find(handle, out) else {
             return;
         };
-        if let Some(slot) = file.transfers.get_mut(side(direction)) {
+        if let Some(slot) = file.transfers.get_mut(direction.index()) {
             slot.get_or_insert_with(|| Transfer::begin(direction, &file.name, numbers, out))
                 .put(offset, data, numbers, out);
         }
@@ -64,7 +64,7 @@ impl Files {
     /// Nothing more of this file comes this way.
     pub(super) fn close(&mut self, direction: Direction, handle: &[u8], out: &mut Transactions) {
         let file = self.files.iter_mut().find(|file| file.handle == handle);
-        if let Some(slot) = file.and_then(|file| file.transfers.get_mut(side(direction)))
+        if let Some(slot) = file.and_then(|file| file.transfers.get_mut(direction.index()))
             && let Some(mut transfer) = slot.take()
         {
             transfer.finish(out);
@@ -73,7 +73,7 @@ impl Files {
 
     pub(super) fn end(&mut self, direction: Direction, out: &mut Transactions) {
         for file in &mut self.files {
-            if let Some(slot) = file.transfers.get_mut(side(direction))
+            if let Some(slot) = file.transfers.get_mut(direction.index())
                 && let Some(mut transfer) = slot.take()
             {
                 transfer.finish(out);

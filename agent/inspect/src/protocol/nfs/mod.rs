@@ -9,7 +9,7 @@ mod rpc;
 #[cfg(test)]
 mod tests;
 
-use super::record::{Feed, Measure, Piece, side};
+use super::record::{Feed, Measure, Piece};
 use super::{Field, Parser, Probe, Status, Transactions};
 use crate::flow::Direction;
 use calls::Calls;
@@ -121,7 +121,8 @@ impl Parser for Nfs {
             self.calls.message(direction, data, 0, out);
             return Status::Ok;
         }
-        let Some(mut side_state) = self.sides.get_mut(side(direction)).map(core::mem::take) else {
+        let Some(mut side_state) = self.sides.get_mut(direction.index()).map(core::mem::take)
+        else {
             return Status::Failed;
         };
         let Side {
@@ -147,7 +148,7 @@ impl Parser for Nfs {
             }
         }
         feed.compact();
-        if let Some(slot) = self.sides.get_mut(side(direction)) {
+        if let Some(slot) = self.sides.get_mut(direction.index()) {
             *slot = side_state;
         }
         Status::Ok
@@ -159,7 +160,7 @@ impl Parser for Nfs {
             sink,
             fragments,
             lost,
-        }) = self.sides.get_mut(side(direction))
+        }) = self.sides.get_mut(direction.index())
         {
             fragments.clear();
             match feed.gap(length) {

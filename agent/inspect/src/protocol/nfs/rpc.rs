@@ -1,6 +1,6 @@
 //! ONC RPC (RFC 5531) and the data representation under it (RFC 4506).
 
-use crate::protocol::record::Reader;
+use crate::protocol::read::Reader;
 
 const VERSION: u32 = 2;
 const NFS: u32 = 100_003;

@@ -33,7 +33,7 @@ pub(super) enum Unreadable {
 impl Crypto {
     /// Takes the frames of one packet.
     pub(super) fn frames(&mut self, payload: &[u8], most: usize) -> Result<(), Unreadable> {
-        let mut reader = Reader::new(payload);
+        let mut reader = Reader::big(payload);
         while !reader.is_empty() {
             let mut number = || varint(&mut reader).ok_or(Unreadable::Malformed);
             match number()? {
@@ -80,7 +80,7 @@ impl Crypto {
                 .and_then(|known| piece.get(known..));
             whole.extend_from_slice(new.unwrap_or_default());
         }
-        let mut reader = Reader::new(whole.get(self.start..)?);
+        let mut reader = Reader::big(whole.get(self.start..)?);
         let kind = reader.u8()?;
         let length = reader.u24()?;
         Some((kind, reader.take(length)?.to_vec()))

@@ -16,7 +16,7 @@ pub(super) struct Hello<'a> {
 
 /// The version of a packet, if it is one of these.
 pub(super) fn version(data: &[u8]) -> Option<u32> {
-    let mut reader = Reader::new(data);
+    let mut reader = Reader::big(data);
     let first = reader.u8()?;
     // Q046 has the version in front, as the standard has.
     if first & 0x80 == 0 {
@@ -35,7 +35,7 @@ pub(super) fn version(data: &[u8]) -> Option<u32> {
 pub(super) fn hello(data: &[u8]) -> Option<Hello<'_>> {
     let window = data.get(..WINDOW).unwrap_or(data);
     let at = window.windows(4).position(|tag| tag == b"CHLO")?;
-    let mut reader = Reader::new(data.get(at + 4..)?);
+    let mut reader = Reader::big(data.get(at + 4..)?);
     let count = u32::from(reader.array().map(u16::from_le_bytes)?).min(MAX_TAGS);
     reader.take(2)?;
     let mut tags = Vec::new();

@@ -50,7 +50,7 @@ pub(super) fn is_long(data: &[u8]) -> bool {
 
 impl<'a> Packet<'a> {
     pub(super) fn parse(data: &'a [u8]) -> Option<Self> {
-        let mut reader = Reader::new(data);
+        let mut reader = Reader::big(data);
         let first = reader.u8()?;
         let version = reader.u32()?;
         let destination = connection_id(&mut reader)?;

@@ -9,7 +9,7 @@ mod tests;
 mod v1;
 mod v2;
 
-use super::record::{Feed, Measure, Piece, side};
+use super::record::{Feed, Measure, Piece};
 use super::{Parser, Probe, Status, Transactions};
 use crate::flow::Direction;
 use state::State;
@@ -111,7 +111,8 @@ impl Smb {
 
 impl Parser for Smb {
     fn data(&mut self, direction: Direction, data: &[u8], out: &mut Transactions) -> Status {
-        let Some(mut side_state) = self.sides.get_mut(side(direction)).map(core::mem::take) else {
+        let Some(mut side_state) = self.sides.get_mut(direction.index()).map(core::mem::take)
+        else {
             return Status::Failed;
         };
         let Side { feed, sink, lost } = &mut side_state;
@@ -137,14 +138,14 @@ impl Parser for Smb {
             }
         }
         feed.compact();
-        if let Some(slot) = self.sides.get_mut(side(direction)) {
+        if let Some(slot) = self.sides.get_mut(direction.index()) {
             *slot = side_state;
         }
         Status::Ok
     }
 
     fn gap(&mut self, direction: Direction, length: u64, _: &mut Transactions) -> Status {
-        if let Some(Side { feed, sink, lost }) = self.sides.get_mut(side(direction)) {
+        if let Some(Side { feed, sink, lost }) = self.sides.get_mut(direction.index()) {
             match feed.gap(length) {
                 Some(inside) => {
                     if let Some(sink) = sink {

@@ -1,6 +1,6 @@
 //! Who logs on, as NTLM says it (MS-NLMP 2.2.1.3).
 
-use crate::protocol::record::Reader;
+use crate::protocol::read::Reader;
 
 const SIGNATURE: &[u8] = b"NTLMSSP\0";
 const AUTHENTICATE: u32 = 3;

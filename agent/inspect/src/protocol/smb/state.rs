@@ -6,7 +6,7 @@ use super::ntlmssp::{self, Logon};
 use super::{FILE_OVERLAP, MALFORMED_NTLMSSP, REQUEST_TO_CLIENT, RESPONSE_TO_SERVER};
 use crate::flow::Direction;
 use crate::protocol::dcerpc::{self, Conversation};
-use crate::protocol::record::{Transfer, side};
+use crate::protocol::record::Transfer;
 use crate::protocol::{Buffer, Field, Stage, Transactions};
 
 const MAX_TREES: usize = 64;
@@ -206,7 +206,7 @@ impl State {
         let Some(handle) = self.handle(place, out) else {
             return;
         };
-        let Some(slot) = handle.transfers.get_mut(side(direction)) else {
+        let Some(slot) = handle.transfers.get_mut(direction.index()) else {
             return;
         };
         let transfer =
@@ -246,7 +246,7 @@ impl State {
         for handle in &mut self.handles {
             if let Some(transfer) = handle
                 .transfers
-                .get_mut(side(direction))
+                .get_mut(direction.index())
                 .and_then(Option::as_mut)
             {
                 transfer.finish(out);

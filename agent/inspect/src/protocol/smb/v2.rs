@@ -4,7 +4,7 @@ use super::ntlmssp::utf8;
 use super::state::{Asked, Place, State, What, conclude, event, logon, tree_name};
 use super::{DUPLICATE_NEGOTIATE, MALFORMED_DATA, RECORD_OVERFLOW, Sink};
 use crate::flow::Direction;
-use crate::protocol::record::Reader;
+use crate::protocol::read::Reader;
 use crate::protocol::{Buffer, Transactions};
 
 const HEADER: usize = 64;

@@ -9,7 +9,7 @@ const COOKIE: usize = 16;
 /// What the hash of HASSH is made over: key exchange, encryption, authentication and compression
 /// of what the sender sends.
 pub(super) fn hassh(body: &[u8], direction: Direction) -> Option<Vec<u8>> {
-    let mut reader = Reader::new(body);
+    let mut reader = Reader::big(body);
     reader.take(COOKIE)?;
     let mut list = || {
         let length = usize::try_from(reader.u32()?).ok()?;

@@ -22,12 +22,12 @@ const MAX_CHAIN: usize = 64;
 /// Pushes what a Certificate message tells (RFC 5246, section 7.4.2): all certificates, and the
 /// fields of the first. Returns whether all of it could be read.
 pub(super) fn push_chain(body: &[u8], direction: Direction, transaction: &mut Transaction) -> bool {
-    let mut outer = Reader::new(body);
+    let mut outer = Reader::big(body);
     let Some(list) = outer.u24().and_then(|length| outer.take(length)) else {
         transaction.event(direction, "tls.certificate_invalid_length");
         return false;
     };
-    let mut list = Reader::new(list);
+    let mut list = Reader::big(list);
     let mut count = 0;
     let mut readable = true;
     while !list.is_empty() && count < MAX_CHAIN {

@@ -11,8 +11,8 @@ use crate::protocol::read::{Reader, hex, numbers16};
 
 /// Version, ciphers, extensions, groups and point formats.
 pub(crate) fn ja3(hello: &Hello<'_>) -> String {
-    let mut groups = Reader::new(hello.extension(GROUPS).unwrap_or_default());
-    let mut formats = Reader::new(hello.extension(POINT_FORMATS).unwrap_or_default());
+    let mut groups = Reader::big(hello.extension(GROUPS).unwrap_or_default());
+    let mut formats = Reader::big(hello.extension(POINT_FORMATS).unwrap_or_default());
     let groups = numbers16(groups.sized16().unwrap_or_default());
     let formats = formats.sized8().unwrap_or_default();
     format!(
@@ -101,7 +101,7 @@ pub(crate) fn ja4(hello: &Hello<'_>, transport: Transport) -> String {
         .collect();
     sorted.sort_unstable();
     let mut extensions = hexed(sorted.into_iter());
-    let mut outer = Reader::new(hello.extension(SIGNATURE_ALGORITHMS).unwrap_or_default());
+    let mut outer = Reader::big(hello.extension(SIGNATURE_ALGORITHMS).unwrap_or_default());
     let algorithms = hexed(meant(numbers16(outer.sized16().unwrap_or_default())));
     if !algorithms.is_empty() {
         // Writing to a string cannot fail.

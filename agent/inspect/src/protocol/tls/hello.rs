@@ -41,7 +41,7 @@ pub(crate) struct Hello<'a> {
 
 impl<'a> Hello<'a> {
     pub(crate) fn client(body: &'a [u8]) -> Option<Self> {
-        let mut reader = Reader::new(body);
+        let mut reader = Reader::big(body);
         let version = reader.u16()?;
         let random = reader.array()?;
         reader.sized8()?;
@@ -56,7 +56,7 @@ impl<'a> Hello<'a> {
     }
 
     pub(crate) fn server(body: &'a [u8]) -> Option<Self> {
-        let mut reader = Reader::new(body);
+        let mut reader = Reader::big(body);
         let version = reader.u16()?;
         let random = reader.array()?;
         // Drafts of TLS 1.3 had neither session nor compression.
@@ -86,8 +86,8 @@ impl<'a> Hello<'a> {
     /// The protocols of ALPN, in order.
     pub(crate) fn protocols(&self) -> Vec<&'a [u8]> {
         let mut protocols = Vec::new();
-        let mut outer = Reader::new(self.extension(ALPN).unwrap_or_default());
-        let mut list = Reader::new(outer.sized16().unwrap_or_default());
+        let mut outer = Reader::big(self.extension(ALPN).unwrap_or_default());
+        let mut list = Reader::big(outer.sized16().unwrap_or_default());
         while let Some(protocol) = list.sized8() {
             protocols.push(protocol);
         }
@@ -96,7 +96,7 @@ impl<'a> Hello<'a> {
 
     /// Versions that the client can speak (RFC 8446, section 4.2.1), without GREASE.
     pub(crate) fn versions(&self) -> impl Iterator<Item = u16> {
-        let mut outer = Reader::new(self.extension(SUPPORTED_VERSIONS).unwrap_or_default());
+        let mut outer = Reader::big(self.extension(SUPPORTED_VERSIONS).unwrap_or_default());
         numbers16(outer.sized8().unwrap_or_default()).filter(|version| !is_grease(*version))
     }
 
@@ -111,7 +111,7 @@ fn extensions<'a>(reader: &mut Reader<'a>) -> Option<Vec<(u16, &'a [u8])>> {
     if reader.is_empty() {
         return Some(found);
     }
-    let mut list = Reader::new(reader.sized16()?);
+    let mut list = Reader::big(reader.sized16()?);
     while !list.is_empty() && found.len() < MAX_EXTENSIONS {
         found.push((list.u16()?, list.sized16()?));
     }
@@ -155,7 +155,7 @@ pub(crate) fn push_server(hello: &Hello<'_>, transaction: &mut Transaction) {
     let direction = Direction::ToClient;
     let version = hello
         .extension(SUPPORTED_VERSIONS)
-        .and_then(|data| Reader::new(data).u16())
+        .and_then(|data| Reader::big(data).u16())
         .unwrap_or(hello.version);
     transaction.number(direction, Field::TlsVersion, version.into());
     for protocol in hello.protocols() {
@@ -202,7 +202,7 @@ pub(crate) fn push_names(hello: &Hello<'_>, transport: Transport, transaction: &
 
 fn server_name(data: &[u8]) -> Result<&[u8], &'static str> {
     const LENGTH: &str = "tls.invalid_sni_length";
-    let mut reader = Reader::new(data);
+    let mut reader = Reader::big(data);
     reader.u16().ok_or(LENGTH)?;
     if reader.u8().ok_or(LENGTH)? != 0 {
         return Err("tls.invalid_sni_type");

@@ -20,7 +20,7 @@ pub(super) enum Follows {
 }
 
 pub(super) fn probe(direction: Direction, data: &[u8]) -> Probe {
-    let mut reader = Reader::new(data);
+    let mut reader = Reader::big(data);
     let (Some(_), Some(kind)) = (reader.u16(), reader.u8()) else {
         return Probe::NeedMore;
     };
@@ -77,7 +77,7 @@ pub(super) fn push(
     transaction: &mut Transaction,
 ) -> Result<Follows, &'static str> {
     const INVALID: &str = "tls.invalid_sslv2_header";
-    let mut reader = Reader::new(message);
+    let mut reader = Reader::big(message);
     match reader.u8() {
         Some(CLIENT_HELLO) => {
             let version = reader.u16().ok_or(INVALID)?;
