@@ -13,7 +13,7 @@ use hydrophone_inspect::{
     Timestamp,
     anomaly::AnomalySet,
     decode::{Headers, TcpFlags, Transport},
-    engine::{Engine, FlowMatches, FlowState, FlowView, Inspection, Scratch, Unit},
+    engine::{Engine, FlowMatches, FlowState, FlowView, Inspection, Memory, Scratch, Unit},
     rule::{RuleSetBuilder, STARTER, STARTER_NAME, Variables},
 };
 
@@ -109,13 +109,12 @@ fn inspect(engine: &Engine, flows: &[Vec<u8>], segment: usize) {
                 events: AnomalySet::default(),
                 transaction: None,
             };
-            engine.inspect(
-                &inspection,
-                &mut state,
-                &mut matches,
-                &mut scratch,
-                &mut |_| found += 1,
-            );
+            let mut memory = Memory {
+                flow: &mut state,
+                matches: &mut matches,
+                scratch: &mut scratch,
+            };
+            engine.inspect(&inspection, &mut memory, &mut |_| found += 1);
             fresh = end;
         }
     }

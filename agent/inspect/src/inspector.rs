@@ -15,7 +15,7 @@ pub use limits::{InspectorLimits, InspectorStats, Timeouts};
 use crate::{
     anomaly::AnomalySet,
     decode::{self, Datagram, Decoded, Fragment, Frame, Headers, Inner, Network, PacketView},
-    engine::{Engine, FlowMatches, FlowState, FlowView, Inspection, Rule, Scratch, Unit},
+    engine::{Engine, FlowMatches, FlowState, FlowView, Inspection, Memory, Rule, Scratch, Unit},
     finding::{Context, Endpoint, FlowSummary},
     flow::{
         Direction, Flow, FlowKey,
@@ -377,13 +377,12 @@ impl Inspector {
                 context: without_flow(packet, network),
             });
         };
-        self.engine.inspect(
-            &inspection,
-            &mut FlowState::default(),
-            &mut FlowMatches::default(),
-            &mut self.scratch,
-            &mut found,
-        );
+        let mut memory = Memory {
+            flow: &mut FlowState::default(),
+            matches: &mut FlowMatches::default(),
+            scratch: &mut self.scratch,
+        };
+        self.engine.inspect(&inspection, &mut memory, &mut found);
         self.stats.inspections += 1;
         self.stats.matches += matched;
     }

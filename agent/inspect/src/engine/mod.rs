@@ -28,7 +28,7 @@ use crate::{
     signature::Action,
 };
 use compile::Compiled;
-use search::Memory;
+use search::Work;
 use state::{Hosts, Subject};
 use verify::Verdict;
 
@@ -84,6 +84,17 @@ pub(crate) struct TransactionState {
     begun: [bool; 2],
 }
 
+/// What an evaluation may read and change beside what it looks at.
+#[derive(Debug)]
+pub struct Memory<'a> {
+    /// What rules have set on the flow.
+    pub flow: &'a mut FlowState,
+    /// What is kept of the direction.
+    pub matches: &'a mut FlowMatches,
+    /// What the thread keeps.
+    pub scratch: &'a mut Scratch,
+}
+
 /// A rule that was found in part.
 #[derive(Clone, Copy, Debug)]
 struct Pending {
@@ -136,11 +147,14 @@ impl Engine {
     pub fn inspect(
         &self,
         inspection: &Inspection<'_>,
-        flow: &mut FlowState,
-        matches: &mut FlowMatches,
-        scratch: &mut Scratch,
+        memory: &mut Memory<'_>,
         found: &mut dyn FnMut(&Arc<Rule>),
     ) {
+        let Memory {
+            flow,
+            matches,
+            scratch,
+        } = memory;
         scratch.begin(self.compiled.rules.len());
         if inspection.unit != Unit::Stream {
             self.compiled.candidates(inspection, 0, scratch);
@@ -170,11 +184,14 @@ impl Engine {
         &self,
         inspection: &Inspection<'_>,
         transaction: &mut Transaction,
-        flow: &mut FlowState,
-        matches: &mut FlowMatches,
-        scratch: &mut Scratch,
+        memory: &mut Memory<'_>,
         found: &mut dyn FnMut(&Arc<Rule>, &Transaction),
     ) {
+        let Memory {
+            flow,
+            matches,
+            scratch,
+        } = memory;
         let direction = inspection.flow.direction();
         let protocol = inspection.flow.application;
         self.compiled
@@ -383,5 +400,5 @@ impl FlowMatches {
 /// Whether a group of tests passes on these bytes.
 #[must_use]
 pub(crate) fn group_matches(group: &Group, bytes: &[u8]) -> bool {
-    verify::whole(group, bytes, &mut Memory::new()) == Verdict::Match
+    verify::whole(group, bytes, &mut Work::new()) == Verdict::Match
 }

@@ -17,20 +17,20 @@ pub(super) const VARIABLES: usize = 64;
 
 /// What the groups of one rule share during an evaluation.
 #[derive(Debug)]
-pub(super) struct Memory {
+pub(super) struct Work {
     pub(super) variables: [u64; VARIABLES],
     pub(super) base64: Vec<u8>,
     /// Bytes that may still be compared.
-    pub(super) work: usize,
+    pub(super) left: usize,
     pub(super) exceeded: bool,
 }
 
-impl Memory {
+impl Work {
     pub(super) const fn new() -> Self {
         Self {
             variables: [0; VARIABLES],
             base64: Vec::new(),
-            work: MAX_WORK,
+            left: MAX_WORK,
             exceeded: false,
         }
     }
@@ -45,7 +45,7 @@ pub(super) struct Search<'a> {
     pub(super) fresh: usize,
     /// More may follow `data`.
     pub(super) open: bool,
-    pub(super) memory: &'a mut Memory,
+    pub(super) work: &'a mut Work,
     /// A content decides against the rule for good.
     pub(super) never: bool,
     /// Tests of the group.
@@ -65,13 +65,13 @@ pub(super) enum Outcome {
 }
 
 impl<'a> Search<'a> {
-    pub(super) const fn new(data: &'a [u8], memory: &'a mut Memory) -> Self {
+    pub(super) const fn new(data: &'a [u8], work: &'a mut Work) -> Self {
         Self {
             data,
             start: 0,
             fresh: 0,
             open: false,
-            memory,
+            work,
             never: false,
             count: 0,
             awaited: None,
@@ -163,7 +163,7 @@ impl<'a> Search<'a> {
         if content.negated {
             let found = room.and_then(|(low, high)| self.next(content, low, high));
             return match found {
-                None if self.memory.exceeded => Outcome::Hopeless,
+                None if self.work.exceeded => Outcome::Hopeless,
                 None => self.tests(rest, cursor, last),
                 Some(_) if content.is_relative() => Outcome::Missing,
                 Some(_) => {
@@ -188,12 +188,12 @@ impl<'a> Search<'a> {
             }
         }
         if !anywhere {
-            self.never |= !self.memory.exceeded && self.in_view(content);
-            if narrowing && !content.endswith && !self.memory.exceeded {
+            self.never |= !self.work.exceeded && self.in_view(content);
+            if narrowing && !content.endswith && !self.work.exceeded {
                 self.awaited = Some(self.count - tests.len());
             }
         }
-        if self.memory.exceeded || narrowing && (!anywhere || self.fresh == 0) {
+        if self.work.exceeded || narrowing && (!anywhere || self.fresh == 0) {
             Outcome::Hopeless
         } else {
             Outcome::Missing
@@ -207,7 +207,7 @@ impl<'a> Search<'a> {
             if self.spend(cost).is_none() {
                 return Outcome::Hopeless;
             }
-            let found = pcre.find(self.data, from, &mut self.memory.exceeded);
+            let found = pcre.find(self.data, from, &mut self.work.exceeded);
             if pcre.negated {
                 return match found {
                     None => self.tests(rest, cursor, last),
@@ -228,7 +228,7 @@ impl<'a> Search<'a> {
         match value {
             Value::Number(number) => number,
             Value::Variable(index) => {
-                let value = self.memory.variables.get(usize::from(index)).copied();
+                let value = self.work.variables.get(usize::from(index)).copied();
                 i64::try_from(value.unwrap_or(0)).unwrap_or(i64::MAX)
             }
         }
@@ -325,7 +325,7 @@ impl<'a> Search<'a> {
     }
 
     fn remember(&mut self, variable: u8, value: u64) {
-        if let Some(slot) = self.memory.variables.get_mut(usize::from(variable)) {
+        if let Some(slot) = self.work.variables.get_mut(usize::from(variable)) {
             *slot = value;
         }
     }
@@ -340,8 +340,8 @@ impl<'a> Search<'a> {
         if self.spend(text.len()).is_none() {
             return false;
         }
-        self.memory.base64 = decode_base64(text, Base64Mode::Rfc2045).unwrap_or_default();
-        !self.memory.base64.is_empty()
+        self.work.base64 = decode_base64(text, Base64Mode::Rfc2045).unwrap_or_default();
+        !self.work.base64.is_empty()
     }
 
     /// Whether all places in which the content may lie are in the data.
@@ -424,9 +424,9 @@ impl<'a> Search<'a> {
     }
 
     fn spend(&mut self, bytes: usize) -> Option<()> {
-        let left = self.memory.work.checked_sub(bytes);
-        self.memory.exceeded |= left.is_none();
-        self.memory.work = left.unwrap_or(0);
+        let left = self.work.left.checked_sub(bytes);
+        self.work.exceeded |= left.is_none();
+        self.work.left = left.unwrap_or(0);
         left.map(|_| ())
     }
 }

@@ -141,13 +141,12 @@ fn inspect(
     let mut take = |rule: &Arc<Rule>| {
         found.insert(rule.signature.sid);
     };
-    engine.inspect(
-        &inspection,
-        &mut FlowState::default(),
-        &mut FlowMatches::default(),
-        &mut Scratch::default(),
-        &mut take,
-    );
+    let mut memory = Memory {
+        flow: &mut FlowState::default(),
+        matches: &mut FlowMatches::default(),
+        scratch: &mut Scratch::default(),
+    };
+    engine.inspect(&inspection, &mut memory, &mut take);
     found
 }
 

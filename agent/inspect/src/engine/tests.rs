@@ -67,8 +67,12 @@ fn inspect(
     scratch: &mut Scratch,
     take: &mut dyn FnMut(&Arc<Rule>),
 ) {
-    let mut state = FlowState::default();
-    engine.inspect(inspection, &mut state, matches, scratch, take);
+    let mut memory = Memory {
+        flow: &mut FlowState::default(),
+        matches,
+        scratch,
+    };
+    engine.inspect(inspection, &mut memory, take);
 }
 
 /// sids found in a stream that arrives in these pieces, all of which the window holds.

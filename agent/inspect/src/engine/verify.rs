@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::{
     Inspection, Rule, Unit, packet,
-    search::{Memory, Outcome, Search},
+    search::{Outcome, Search, Work},
 };
 use crate::{
     decode::PacketView,
@@ -52,37 +52,37 @@ pub(super) fn rule(
     {
         return Verdict::NotYet(None);
     }
-    let mut memory = Memory::new();
-    let verdict = groups(rule, inspection, after, &mut memory);
-    *exceeded += u64::from(memory.exceeded);
+    let mut work = Work::new();
+    let verdict = groups(rule, inspection, after, &mut work);
+    *exceeded += u64::from(work.exceeded);
     verdict
 }
 
-fn groups(rule: &Rule, inspection: &Inspection<'_>, after: usize, memory: &mut Memory) -> Verdict {
+fn groups(rule: &Rule, inspection: &Inspection<'_>, after: usize, work: &mut Work) -> Verdict {
     let mut later = Verdict::Match;
     for group in &rule.groups {
         let verdict = match group.target {
-            Target::Payload => payload(group, inspection, after, memory),
-            Target::Transaction(_) => instances(rule, group, inspection, memory),
+            Target::Payload => payload(group, inspection, after, work),
+            Target::Transaction(_) => instances(rule, group, inspection, work),
             Target::Header(HeaderBuffer::SctpChunkData) => {
                 let mut chunks = inspection
                     .view
                     .into_iter()
                     .flat_map(PacketView::sctp_chunks);
-                if chunks.any(|chunk| whole(group, chunk.data, memory) == Verdict::Match) {
+                if chunks.any(|chunk| whole(group, chunk.data, work) == Verdict::Match) {
                     Verdict::Match
                 } else {
                     Verdict::Never
                 }
             }
             Target::Header(header) => match header_bytes(header, inspection) {
-                Some(bytes) => whole(group, &bytes, memory),
+                Some(bytes) => whole(group, &bytes, work),
                 None => Verdict::Never,
             },
             Target::Base64 => {
-                let decoded = core::mem::take(&mut memory.base64);
-                let verdict = whole(group, &decoded, memory);
-                memory.base64 = decoded;
+                let decoded = core::mem::take(&mut work.base64);
+                let verdict = whole(group, &decoded, work);
+                work.base64 = decoded;
                 verdict
             }
             Target::Identity(_) => Verdict::Match,
@@ -101,24 +101,19 @@ fn groups(rule: &Rule, inspection: &Inspection<'_>, after: usize, memory: &mut M
 }
 
 /// Whether the tests of a group pass on these bytes alone.
-pub(super) fn whole(group: &Group, bytes: &[u8], memory: &mut Memory) -> Verdict {
+pub(super) fn whole(group: &Group, bytes: &[u8], work: &mut Work) -> Verdict {
     let bytes = transformed(group, bytes);
-    match Search::new(&bytes, memory).group(&group.tests) {
+    match Search::new(&bytes, work).group(&group.tests) {
         Outcome::Found => Verdict::Match,
         _ => Verdict::NotYet(None),
     }
 }
 
-fn payload(
-    group: &Group,
-    inspection: &Inspection<'_>,
-    after: usize,
-    memory: &mut Memory,
-) -> Verdict {
+fn payload(group: &Group, inspection: &Inspection<'_>, after: usize, work: &mut Work) -> Verdict {
     let mut search = Search {
         start: inspection.data_start,
         fresh: after,
-        ..Search::new(inspection.data, memory)
+        ..Search::new(inspection.data, work)
     };
     let outcome = search.group(&group.tests);
     match outcome {
@@ -129,12 +124,7 @@ fn payload(
 }
 
 /// Some instance of the buffer passes; or there is none, and the rule wants that.
-fn instances(
-    rule: &Rule,
-    group: &Group,
-    inspection: &Inspection<'_>,
-    memory: &mut Memory,
-) -> Verdict {
+fn instances(rule: &Rule, group: &Group, inspection: &Inspection<'_>, work: &mut Work) -> Verdict {
     let Some(transaction) = inspection.transaction else {
         return Verdict::NotYet(None);
     };
@@ -153,7 +143,7 @@ fn instances(
         let bytes = transformed(group, transaction.bytes(instance));
         let mut search = Search {
             open: !instance.is_closed(),
-            ..Search::new(&bytes, memory)
+            ..Search::new(&bytes, work)
         };
         if search.group(&group.tests) == Outcome::Found {
             return Verdict::Match;
@@ -205,9 +195,9 @@ pub(super) fn arrived(rule: &Rule, content: usize, inspection: &Inspection<'_>) 
     };
     let before = content.pattern.len().saturating_sub(1);
     let low = inspection.fresh.saturating_sub(before);
-    let mut memory = Memory::new();
-    memory.work = usize::MAX;
-    let mut search = Search::new(inspection.data, &mut memory);
+    let mut work = Work::new();
+    work.left = usize::MAX;
+    let mut search = Search::new(inspection.data, &mut work);
     search.next(content, low, inspection.data.len()).is_some()
 }
 

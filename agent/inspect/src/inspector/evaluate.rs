@@ -13,7 +13,7 @@ use super::{
 use crate::{
     anomaly::{Anomaly, AnomalySet},
     decode::{Datagram, Headers, PacketView, TcpFlags, Transport},
-    engine::{Engine, FlowView, Inspection, Rule, Scratch, Unit},
+    engine::{Engine, FlowView, Inspection, Memory, Rule, Scratch, Unit},
     finding::{ApplicationRecord, Context},
     flow::{
         Direction, Flow, StreamLimits, StreamStats,
@@ -237,7 +237,7 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
                     fresh,
                     ..self.inspection(flow, direction, headers, data)
                 };
-                self.inspect(flow, direction, &inspection);
+                self.inspect(flow, &inspection);
                 self.transactions(flow, &inspection);
             }
             Event::Aside { data, start } => {
@@ -246,7 +246,7 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
                     data_start: start,
                     ..self.inspection(flow, direction, headers, data)
                 };
-                self.inspect(flow, direction, &inspection);
+                self.inspect(flow, &inspection);
             }
             Event::Anomaly(anomaly) => self.anomaly(flow, direction, anomaly, &[]),
         }
@@ -255,7 +255,7 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
     /// The rules that look at single packets.
     fn packet(&mut self, flow: &mut Flow, direction: Direction, datagram: &Datagram<'_>) {
         let inspection = self.inspection(flow, direction, &datagram.headers, datagram.payload);
-        self.inspect(flow, direction, &inspection);
+        self.inspect(flow, &inspection);
     }
 
     /// The evaluation of these bytes as a packet of the flow.
@@ -341,71 +341,55 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
         inspection: &Inspection<'_>,
         transaction: &mut Transaction,
     ) {
+        self.matching(flow, inspection, |engine, memory, found| {
+            let mut found = |rule: &Arc<Rule>, transaction: &Transaction| {
+                let record = protocol.map(|it| ApplicationRecord::new(it, transaction));
+                found(rule, record.map(Arc::new));
+            };
+            engine.inspect_transaction(inspection, transaction, memory, &mut found);
+        });
+    }
+
+    fn inspect(&mut self, flow: &mut Flow, inspection: &Inspection<'_>) {
+        self.matching(flow, inspection, |engine, memory, found| {
+            engine.inspect(inspection, memory, &mut |rule| found(rule, None));
+        });
+    }
+
+    /// Has `run` match with what the flow remembers, and tells what it finds.
+    fn matching(
+        &mut self,
+        flow: &mut Flow,
+        inspection: &Inspection<'_>,
+        run: impl FnOnce(
+            &Engine,
+            &mut Memory<'_>,
+            &mut dyn FnMut(&Arc<Rule>, Option<Arc<ApplicationRecord>>),
+        ),
+    ) {
         self.stats.inspections += 1;
         let direction = inspection.flow.direction();
         let mut matches = core::mem::take(&mut flow.sides_mut(direction).0.matches);
         let mut state = core::mem::take(&mut flow.state);
         let mut matched = 0;
-        let Self {
-            engine,
-            scratch,
-            sink,
-            limits,
-            ..
-        } = self;
-        let timestamp = self.timestamp;
-        let mut found = |rule: &Arc<Rule>, transaction: &Transaction| {
+        let mut found = |rule: &Arc<Rule>, application| {
             matched += 1;
-            let excerpt = excerpt(inspection, limits.excerpt);
+            let payload = excerpt(inspection, self.limits.excerpt);
             let icmp = icmp(inspection.headers);
-            let record = protocol.map(|protocol| ApplicationRecord::new(protocol, transaction));
-            sink.signal(Signal::Match {
+            self.sink.signal(Signal::Match {
                 rule: Arc::clone(rule),
                 context: Context {
-                    application: record.map(Arc::new),
-                    ..context(flow, direction, timestamp, icmp, excerpt)
+                    application,
+                    ..context(flow, direction, self.timestamp, icmp, payload)
                 },
             });
         };
-        engine.inspect_transaction(
-            inspection,
-            transaction,
-            &mut state,
-            &mut matches,
-            scratch,
-            &mut found,
-        );
-        flow.state = state;
-        flow.sides_mut(direction).0.matches = matches;
-        if matched > 0 {
-            self.stats.matches += matched;
-            self.ask_for_evidence(flow);
-        }
-    }
-
-    fn inspect(&mut self, flow: &mut Flow, direction: Direction, inspection: &Inspection<'_>) {
-        self.stats.inspections += 1;
-        let mut matches = core::mem::take(&mut flow.sides_mut(direction).0.matches);
-        let mut state = core::mem::take(&mut flow.state);
-        let mut matched = 0;
-        let Self {
-            engine,
-            scratch,
-            sink,
-            limits,
-            ..
-        } = self;
-        let timestamp = self.timestamp;
-        let mut found = |rule: &Arc<Rule>| {
-            matched += 1;
-            let excerpt = excerpt(inspection, limits.excerpt);
-            let icmp = icmp(inspection.headers);
-            sink.signal(Signal::Match {
-                rule: Arc::clone(rule),
-                context: context(flow, direction, timestamp, icmp, excerpt),
-            });
+        let mut memory = Memory {
+            flow: &mut state,
+            matches: &mut matches,
+            scratch: self.scratch,
         };
-        engine.inspect(inspection, &mut state, &mut matches, scratch, &mut found);
+        run(self.engine, &mut memory, &mut found);
         flow.state = state;
         flow.sides_mut(direction).0.matches = matches;
         if matched > 0 {
@@ -457,7 +441,7 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
             events,
             ..self.inspection(flow, direction, &headers, &[])
         };
-        self.inspect(flow, direction, &inspection);
+        self.inspect(flow, &inspection);
         if !flow.first(anomaly) {
             return;
         }

@@ -1,6 +1,7 @@
 //! Records out of a stream that comes in pieces.
 
-use super::ber::Missing;
+use super::{Status, ber::Missing};
+use crate::flow::Direction;
 
 /// Holds the beginning of a record until the rest has come.
 #[derive(Debug, Default)]
@@ -58,14 +59,41 @@ impl Frames {
     }
 
     /// Bytes that were not captured. Whether the next record begins where it is expected.
-    pub(crate) fn gap(&mut self, length: u64) -> bool {
+    fn gap(&mut self, length: u64) -> bool {
         let within = self.taken >= self.held.len() && self.skip >= length;
         self.skip = self.skip.saturating_sub(length);
         within
     }
 
-    pub(crate) fn footprint(&self) -> usize {
+    fn footprint(&self) -> usize {
         self.held.capacity()
+    }
+}
+
+/// The records of both directions.
+#[derive(Debug, Default)]
+pub(crate) struct BothFrames([Frames; 2]);
+
+impl BothFrames {
+    pub(crate) const fn of(&mut self, direction: Direction) -> &mut Frames {
+        let [to_server, to_client] = &mut self.0;
+        match direction {
+            Direction::ToServer => to_server,
+            Direction::ToClient => to_client,
+        }
+    }
+
+    /// Bytes that were not captured: where they end inside a record, its end is not known.
+    pub(crate) fn gap(&mut self, direction: Direction, length: u64) -> Status {
+        if self.of(direction).gap(length) {
+            Status::Ok
+        } else {
+            Status::Failed
+        }
+    }
+
+    pub(crate) fn footprint(&self) -> usize {
+        self.0.iter().map(Frames::footprint).sum()
     }
 }
 

@@ -1,7 +1,7 @@
 //! `EtherNet/IP` encapsulation over TCP and UDP. Each message is a transaction of its own, over at once.
 
 use super::ber::Missing;
-use super::frames::Frames;
+use super::frames::BothFrames;
 use super::{Field, Parser, Probe, Stage, Status, Transactions};
 use crate::flow::Direction;
 
@@ -45,7 +45,7 @@ pub fn probe(_direction: Direction, data: &[u8]) -> Probe {
 /// Follows one flow.
 #[derive(Debug, Default)]
 pub struct Enip {
-    frames: [Frames; 2],
+    frames: BothFrames,
 }
 
 impl Enip {
@@ -58,11 +58,7 @@ impl Enip {
 
 impl Parser for Enip {
     fn data(&mut self, direction: Direction, data: &[u8], out: &mut Transactions) -> Status {
-        let [to_server, to_client] = &mut self.frames;
-        let frames = match direction {
-            Direction::ToServer => to_server,
-            Direction::ToClient => to_client,
-        };
+        let frames = self.frames.of(direction);
         let mut data = data;
         loop {
             let record = match frames.next(&mut data, MAX_MESSAGE, length) {
@@ -80,18 +76,13 @@ impl Parser for Enip {
     }
 
     fn gap(&mut self, direction: Direction, length: u64, _out: &mut Transactions) -> Status {
-        let [to_server, to_client] = &mut self.frames;
-        let within = match direction {
-            Direction::ToServer => to_server.gap(length),
-            Direction::ToClient => to_client.gap(length),
-        };
-        if within { Status::Ok } else { Status::Failed }
+        self.frames.gap(direction, length)
     }
 
     fn end(&mut self, _direction: Direction, _out: &mut Transactions) {}
 
     fn footprint(&self) -> usize {
-        size_of::<Self>() + self.frames.iter().map(Frames::footprint).sum::<usize>()
+        size_of::<Self>() + self.frames.footprint()
     }
 }
 

@@ -4,12 +4,16 @@
 //! still sees the bytes.
 
 use core::fmt;
-use std::io::{self, Write};
+use std::{
+    borrow::Cow,
+    io::{self, Write},
+};
 
 use brotli_decompressor::DecompressorWriter;
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::event;
+use crate::{flow::Direction, protocol::Transaction};
 
 /// Bytes that a layer gives at a time.
 const STEP: usize = 16 << 10;
@@ -116,13 +120,28 @@ impl Decoder {
     }
 
     /// Decodes what comes next.
-    pub(in crate::protocol) fn decode(&mut self, data: &[u8]) -> Vec<u8> {
-        self.run(data, false)
+    pub(in crate::protocol) fn decode<'a>(&mut self, data: &'a [u8]) -> Cow<'a, [u8]> {
+        if self.is_plain() {
+            Cow::Borrowed(data)
+        } else {
+            Cow::Owned(self.run(data, false))
+        }
     }
 
     /// What was held back, when nothing more comes.
     pub(in crate::protocol) fn finish(&mut self) -> Vec<u8> {
         self.run(&[], true)
+    }
+
+    /// Raises what went wrong as events of HTTP/1. Whether a limit was met.
+    pub(super) fn report(&self, direction: Direction, transaction: &mut Transaction) -> bool {
+        if self.failed {
+            transaction.event(direction, event::DECOMPRESSION_FAILED);
+        }
+        if self.exceeded {
+            transaction.event(direction, event::COMPRESSION_BOMB);
+        }
+        self.exceeded
     }
 
     fn run(&mut self, data: &[u8], last: bool) -> Vec<u8> {

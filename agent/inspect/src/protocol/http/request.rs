@@ -449,12 +449,8 @@ impl Requests {
 
 impl Content {
     fn give(&mut self, bytes: &[u8], path: &[u8], transaction: &mut Transaction) {
-        if self.decoder.is_plain() {
-            self.pass(bytes, path, transaction);
-        } else {
-            let decoded = self.decoder.decode(bytes);
-            self.pass(&decoded, path, transaction);
-        }
+        let decoded = self.decoder.decode(bytes);
+        self.pass(&decoded, path, transaction);
     }
 
     fn pass(&mut self, bytes: &[u8], path: &[u8], transaction: &mut Transaction) {
@@ -483,13 +479,7 @@ impl Content {
         if self.file {
             transaction.file_close(ToServer);
         }
-        if self.decoder.failed {
-            transaction.event(ToServer, event::DECOMPRESSION_FAILED);
-        }
-        if self.decoder.exceeded {
-            transaction.event(ToServer, event::COMPRESSION_BOMB);
-        }
-        self.decoder.exceeded
+        self.decoder.report(ToServer, transaction)
     }
 }
 

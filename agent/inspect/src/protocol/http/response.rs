@@ -401,12 +401,8 @@ impl Content {
     }
 
     fn give(&mut self, bytes: &[u8], transaction: &mut Transaction) {
-        if self.decoder.is_plain() {
-            self.pass(bytes, transaction);
-        } else {
-            let decoded = self.decoder.decode(bytes);
-            self.pass(&decoded, transaction);
-        }
+        let decoded = self.decoder.decode(bytes);
+        self.pass(&decoded, transaction);
     }
 
     fn pass(&mut self, bytes: &[u8], transaction: &mut Transaction) {
@@ -426,12 +422,6 @@ impl Content {
         let rest = self.decoder.finish();
         self.pass(&rest, transaction);
         transaction.file_close(ToClient);
-        if self.decoder.failed {
-            transaction.event(ToClient, event::DECOMPRESSION_FAILED);
-        }
-        if self.decoder.exceeded {
-            transaction.event(ToClient, event::COMPRESSION_BOMB);
-        }
-        self.decoder.exceeded
+        self.decoder.report(ToClient, transaction)
     }
 }

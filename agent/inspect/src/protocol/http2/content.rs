@@ -70,12 +70,8 @@ impl Content {
         if self.broken {
             return;
         }
-        if self.decoder.is_plain() {
-            self.pass(bytes, transaction);
-        } else {
-            let decoded = self.decoder.decode(bytes);
-            self.pass(&decoded, transaction);
-        }
+        let decoded = self.decoder.decode(bytes);
+        self.pass(&decoded, transaction);
     }
 
     fn pass(&mut self, bytes: &[u8], transaction: &mut Transaction) {

@@ -4,7 +4,7 @@
 mod tests;
 
 use super::ber::{self, Elements, INTEGER, Missing, SEQUENCE};
-use super::frames::Frames;
+use super::frames::BothFrames;
 use super::{Buffer, Field, Parser, Probe, Stage, Status, Transaction, Transactions};
 use crate::flow::Direction;
 
@@ -65,7 +65,7 @@ fn length(data: &[u8]) -> Result<u64, Missing> {
 #[derive(Debug)]
 pub struct Krb5 {
     stream: bool,
-    frames: [Frames; 2],
+    frames: BothFrames,
 }
 
 impl Krb5 {
@@ -179,11 +179,7 @@ impl Parser for Krb5 {
             transaction(direction, Some(data), out);
             return Status::Ok;
         }
-        let [to_server, to_client] = &mut self.frames;
-        let frames = match direction {
-            Direction::ToServer => to_server,
-            Direction::ToClient => to_client,
-        };
+        let frames = self.frames.of(direction);
         let mut data = data;
         let most = out.limits().partial;
         loop {
@@ -199,17 +195,12 @@ impl Parser for Krb5 {
     }
 
     fn gap(&mut self, direction: Direction, length: u64, _out: &mut Transactions) -> Status {
-        let [to_server, to_client] = &mut self.frames;
-        let within = match direction {
-            Direction::ToServer => to_server.gap(length),
-            Direction::ToClient => to_client.gap(length),
-        };
-        if within { Status::Ok } else { Status::Failed }
+        self.frames.gap(direction, length)
     }
 
     fn end(&mut self, _direction: Direction, _out: &mut Transactions) {}
 
     fn footprint(&self) -> usize {
-        size_of::<Self>() + self.frames.iter().map(Frames::footprint).sum::<usize>()
+        size_of::<Self>() + self.frames.footprint()
     }
 }

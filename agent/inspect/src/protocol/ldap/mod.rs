@@ -6,7 +6,7 @@ mod tests;
 use std::collections::VecDeque;
 
 use super::ber::{self, Elements, INTEGER, SEQUENCE};
-use super::frames::Frames;
+use super::frames::BothFrames;
 use super::{AppProtocol, Field, Parser, Probe, Stage, Status, Transactions};
 use crate::flow::Direction;
 
@@ -83,7 +83,7 @@ struct Pending {
 /// Follows one connection, or one flow of datagrams.
 #[derive(Debug, Default)]
 pub struct Ldap {
-    frames: [Frames; 2],
+    frames: BothFrames,
     pending: VecDeque<Pending>,
 }
 
@@ -169,11 +169,7 @@ impl Parser for Ldap {
     fn data(&mut self, direction: Direction, data: &[u8], out: &mut Transactions) -> Status {
         let mut data = data;
         loop {
-            let [to_server, to_client] = &mut self.frames;
-            let frames = match direction {
-                Direction::ToServer => to_server,
-                Direction::ToClient => to_client,
-            };
+            let frames = self.frames.of(direction);
             let bytes = match frames.next(&mut data, MAX_MESSAGE, ber::length) {
                 Ok(Some(bytes)) => bytes,
                 Ok(None) => return Status::Ok,
@@ -200,12 +196,7 @@ impl Parser for Ldap {
     }
 
     fn gap(&mut self, direction: Direction, length: u64, _out: &mut Transactions) -> Status {
-        let [to_server, to_client] = &mut self.frames;
-        let within = match direction {
-            Direction::ToServer => to_server.gap(length),
-            Direction::ToClient => to_client.gap(length),
-        };
-        if within { Status::Ok } else { Status::Failed }
+        self.frames.gap(direction, length)
     }
 
     fn end(&mut self, direction: Direction, out: &mut Transactions) {
@@ -215,7 +206,7 @@ impl Parser for Ldap {
     }
 
     fn footprint(&self) -> usize {
-        let held = self.frames.iter().map(Frames::footprint).sum::<usize>();
+        let held = self.frames.footprint();
         size_of::<Self>() + held + self.pending.capacity() * size_of::<Pending>()
     }
 }

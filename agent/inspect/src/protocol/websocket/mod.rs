@@ -1,7 +1,7 @@
 //! WebSocket, after the upgrade (RFC 6455). Each frame is a transaction of its own, over at once.
 
 use super::ber::Missing;
-use super::frames::Frames;
+use super::frames::BothFrames;
 use super::{Buffer, Field, Parser, Probe, Stage, Status, Transactions};
 use crate::flow::Direction;
 
@@ -69,7 +69,7 @@ pub fn probe(_direction: Direction, data: &[u8]) -> Probe {
 /// Follows one connection.
 #[derive(Debug, Default)]
 pub struct Websocket {
-    frames: [Frames; 2],
+    frames: BothFrames,
 }
 
 impl Websocket {
@@ -104,11 +104,7 @@ fn push(direction: Direction, record: &[u8], out: &mut Transactions) {
 
 impl Parser for Websocket {
     fn data(&mut self, direction: Direction, data: &[u8], out: &mut Transactions) -> Status {
-        let [to_server, to_client] = &mut self.frames;
-        let frames = match direction {
-            Direction::ToServer => to_server,
-            Direction::ToClient => to_client,
-        };
+        let frames = self.frames.of(direction);
         let mut data = data;
         let most = out.limits().partial;
         loop {
@@ -121,18 +117,13 @@ impl Parser for Websocket {
     }
 
     fn gap(&mut self, direction: Direction, length: u64, _out: &mut Transactions) -> Status {
-        let [to_server, to_client] = &mut self.frames;
-        let within = match direction {
-            Direction::ToServer => to_server.gap(length),
-            Direction::ToClient => to_client.gap(length),
-        };
-        if within { Status::Ok } else { Status::Failed }
+        self.frames.gap(direction, length)
     }
 
     fn end(&mut self, _direction: Direction, _out: &mut Transactions) {}
 
     fn footprint(&self) -> usize {
-        size_of::<Self>() + self.frames.iter().map(Frames::footprint).sum::<usize>()
+        size_of::<Self>() + self.frames.footprint()
     }
 }
 
