@@ -5,7 +5,7 @@ mod support;
 use std::net::IpAddr;
 
 use hydrophone_inspect::{
-    Anomaly, Hook, InspectorLimits, LinkType, Owner, Packet, Signal, Timestamp, flow::StreamLimits,
+    Anomaly, Hook, InspectorLimits, LinkType, Owner, Packet, Signal, Timestamp,
 };
 use proptest::prelude::*;
 use support::{
@@ -377,77 +377,6 @@ fn evidence_is_asked_for_once_in_both_directions() {
     assert_eq!(sink.directives.len(), 2);
     assert_eq!(sink.directives[0].source, sink.directives[1].destination);
     assert_eq!(sink.directives[0].more, InspectorLimits::default().evidence);
-}
-
-#[test]
-fn flows_and_stream_memory_are_bounded() {
-    let limits = InspectorLimits {
-        flows: 1_000,
-        streams: StreamLimits {
-            total: 100_000,
-            ..StreamLimits::default()
-        },
-        ..InspectorLimits::default()
-    };
-    let mut pipeline = Pipeline::with_rules(RULES, limits);
-    for step in 0..5_000_u16 {
-        let ends = ends(2, 3, (10_000 + step, 80));
-        pipeline.handshake(&ends);
-        pipeline.data(&ends, &[b'.'; 1_400], FIRST);
-        pipeline.data(&ends, EXPLOIT, place(10_000));
-        let stats = pipeline.inspector.stats();
-        assert!(stats.flows <= 1_000);
-        assert!(stats.stream_memory <= 100_000);
-    }
-    let stats = pipeline.inspector.stats();
-    assert_eq!(stats.flows_evicted, 4_000);
-    assert!(stats.streams.window_released > 4_000);
-    pipeline.finish();
-    assert_eq!(pipeline.inspector.stats().flows, 0);
-    assert_eq!(pipeline.inspector.stats().stream_memory, 0);
-    assert_eq!(
-        pipeline
-            .findings
-            .iter()
-            .filter(|f| f.signature.sid == 1)
-            .count(),
-        5_000,
-        "what waited behind a hole was inspected before it was let go"
-    );
-}
-
-#[test]
-fn a_flood_does_not_push_out_connections() {
-    let limits = InspectorLimits {
-        flows: 1_000,
-        ..InspectorLimits::default()
-    };
-    let mut pipeline = Pipeline::with_rules(RULES, limits);
-    let ends = ends(2, 3, CONNECTION);
-    pipeline.handshake(&ends);
-    pipeline.data(&ends, &EXPLOIT[..20], FIRST);
-    for step in 0..10_000_u16 {
-        pipeline.syn(&support::ends(4, 3, (20_000 + step, 80)));
-    }
-    pipeline.data(&ends, &EXPLOIT[20..], place(20));
-    assert_eq!(pipeline.sids(), [1]);
-}
-
-#[test]
-fn idle_flows_end_by_packet_time() {
-    let (mut pipeline, _) = established();
-    pipeline.packet(&ip(
-        [10, 0, 0, 2].into(),
-        [10, 0, 0, 3].into(),
-        17,
-        &udp(1, 2, b""),
-    ));
-    assert_eq!(pipeline.inspector.stats().flows, 2);
-    pipeline.wait(61 * SECOND);
-    assert_eq!(pipeline.inspector.stats().flows, 1);
-    pipeline.wait(540 * SECOND);
-    assert_eq!(pipeline.inspector.stats().flows, 0);
-    assert_eq!(pipeline.inspector.stats().flows_expired, 2);
 }
 
 proptest! {

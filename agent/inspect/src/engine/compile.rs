@@ -2,15 +2,14 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{Inspection, Rule, Scratch, Unit, matcher::Matcher, state::States};
+use super::{
+    Inspection, Rule, Scratch, Unit, matcher::Matcher, pattern::fast_pattern, state::States,
+};
 use crate::{
     decode::Transport,
     flow::Direction,
     protocol::{AppProtocol, Buffer, Stage, Transaction},
-    rule::{
-        AboutFlow, Content, Group as Tests, PacketTest, Protocol, StateChange, StateTest, Target,
-        Test, Transform,
-    },
+    rule::{AboutFlow, PacketTest, Protocol, StateChange, StateTest, Target, Transform},
     signature::Action,
 };
 
@@ -440,84 +439,4 @@ fn on_stream(rule: &Rule) -> bool {
         Protocol::Tcp | Protocol::Application(_) => rule.payload().is_some() && !packet,
         _ => false,
     }
-}
-
-/// What every HTTP message has. As a fast pattern it would make a rule half found, and tried again
-/// with each segment, on all of them.
-const ORDINARY: [&[u8]; 12] = [
-    b"get /",
-    b"post /",
-    b"put /",
-    b" http/1.1\r\n\r\n",
-    b"\r\nhost: ",
-    b"\r\nuser-agent: ",
-    b"\r\naccept: */*",
-    b"\r\ncontent-type: ",
-    b"\r\ncontent-length: ",
-    b"\r\naccept-encoding: ",
-    b"\r\nconnection: keep-alive",
-    b"mozilla/5.0 (",
-];
-
-/// The pattern to search for first among the groups that `eligible` takes: the author's choice, else
-/// the longest that must be there and is not ordinary.
-fn fast_pattern(rule: &Rule, eligible: impl Fn(&Tests) -> bool) -> Option<(&Tests, &[u8])> {
-    let absent = |group: &Tests| {
-        group
-            .tests
-            .iter()
-            .any(|test| matches!(test, Test::Absent { .. }))
-    };
-    let wanted = || {
-        rule.groups
-            .iter()
-            .filter(|group| eligible(group) && !absent(group))
-            .flat_map(|group| {
-                let contents = group.tests.iter().filter_map(Test::content);
-                contents
-                    .filter(|content| !content.negated)
-                    .map(move |content| (group, content))
-            })
-    };
-    wanted()
-        .find(|(_, content)| content.fast_pattern)
-        .or_else(|| {
-            wanted().max_by_key(|(group, content)| {
-                let pattern = &content.pattern;
-                (!ordinary(pattern), !common(group.target), pattern.len())
-            })
-        })
-        .map(|(group, content)| (group, searched(content)))
-}
-
-/// Buffers that hold one of few values: they say little.
-const fn common(target: Target) -> bool {
-    matches!(
-        target,
-        Target::Transaction(
-            Buffer::HttpMethod
-                | Buffer::HttpStatCode
-                | Buffer::HttpProtocol
-                | Buffer::HttpStatMsg
-                | Buffer::HttpConnection
-                | Buffer::HttpAcceptEncoding
-                | Buffer::HttpContentLength
-        )
-    )
-}
-
-/// The part of a content that is searched first.
-fn searched(content: &Content) -> &[u8] {
-    let chopped = content.chop.and_then(|(offset, length)| {
-        let from = usize::from(offset);
-        content.pattern.get(from..from + usize::from(length))
-    });
-    chopped.unwrap_or(&content.pattern)
-}
-
-fn ordinary(pattern: &[u8]) -> bool {
-    ORDINARY.iter().any(|text| {
-        text.windows(pattern.len().max(1))
-            .any(|part| part.eq_ignore_ascii_case(pattern))
-    })
 }

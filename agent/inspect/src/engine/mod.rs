@@ -2,7 +2,9 @@
 
 mod compile;
 mod matcher;
+mod number;
 mod packet;
+mod pattern;
 mod search;
 #[cfg(test)]
 mod starter_tests;

@@ -1,5 +1,6 @@
 //! Whether the tests of one buffer pass, by backtracking with bounded work.
 
+use super::number::{masked, text_number};
 use crate::rule::{
     Base64Mode, ByteExtract, ByteJump, ByteMath, ByteTest, Comparison, Content, NumberFormat,
     Operator, Pcre, Test, Value, decode_base64,
@@ -463,39 +464,6 @@ fn depends_on_cursor(rest: &[Test]) -> bool {
         }
     }
     false
-}
-
-/// The masked bits, moved down by the zeros at the mask's end.
-const fn masked(number: u64, bitmask: Option<u64>) -> u64 {
-    match bitmask {
-        None => number,
-        Some(0) => 0,
-        Some(mask) => (number & mask) >> mask.trailing_zeros(),
-    }
-}
-
-/// A number as `strtoul` reads it: white space, then digits up to the first that is none.
-fn text_number(text: &[u8], radix: u32) -> Option<u64> {
-    let text = text.trim_ascii_start();
-    let text = if radix == 16 {
-        text.strip_prefix(b"0x")
-            .or_else(|| text.strip_prefix(b"0X"))
-            .unwrap_or(text)
-    } else {
-        text
-    };
-    let mut number = 0_u64;
-    let mut digits = 0;
-    for digit in text
-        .iter()
-        .map_while(|byte| char::from(*byte).to_digit(radix))
-    {
-        number = number
-            .checked_mul(u64::from(radix))?
-            .checked_add(u64::from(digit))?;
-        digits += 1;
-    }
-    (digits > 0).then_some(number)
 }
 
 /// A length as a distance; slices are never longer than `isize::MAX`.

@@ -394,49 +394,6 @@ fn rules_that_can_no_longer_match_are_not_remembered() {
 }
 
 #[test]
-fn thresholds_count_as_suricata_does() {
-    let rule = |kind: &str| {
-        let options = format!("threshold:type {kind}, track by_src, count 3, seconds 10;");
-        Arc::clone(&tcp(&options).rules()[0])
-    };
-    let a = IpAddr::from([10, 0, 0, 1]);
-    let b = IpAddr::from([10, 0, 0, 2]);
-    let admitted = |kind: &str| {
-        let rule = rule(kind);
-        let mut thresholds = Thresholds::default();
-        let admit = |seconds: u64| {
-            let now = Timestamp(seconds * 1_000_000_000);
-            thresholds.admit(&rule, &occurrence(a, b, now))
-        };
-        [0, 1, 2, 3, 4, 5, 12, 13].map(admit)
-    };
-    assert_eq!(
-        admitted("limit"),
-        [true, true, true, false, false, false, true, true]
-    );
-    assert_eq!(
-        admitted("threshold"),
-        [false, false, true, false, false, true, false, false]
-    );
-    assert_eq!(
-        admitted("both"),
-        [false, false, true, false, false, false, false, false]
-    );
-    let rule = rule("both");
-    let mut thresholds = Thresholds::default();
-    for source in 0..70_000_u32 {
-        thresholds.admit(
-            &rule,
-            &occurrence(IpAddr::from(source.to_be_bytes()), b, Timestamp(1)),
-        );
-    }
-    assert_eq!(
-        thresholds.evicted, 65_536,
-        "bounded, and what was given up is counted"
-    );
-}
-
-#[test]
 fn ordinary_requests_leave_nothing_half_found() {
     let engine = tcp("content:\"evil\"; content:\" HTTP/1.\"; distance:0;");
     let headers = tcp_headers(0x18, 6);
@@ -511,15 +468,5 @@ proptest! {
             end += piece.len();
         }
         prop_assert_eq!(found, 1);
-    }
-}
-
-fn occurrence(source: IpAddr, destination: IpAddr, now: Timestamp) -> Occurrence {
-    let socket = |address| crate::packet::SocketId { address, port: 1 };
-    Occurrence {
-        source: socket(source),
-        destination: socket(destination),
-        flow: 1,
-        now,
     }
 }

@@ -138,3 +138,94 @@ fn key(rule: &Rule, track: Track, occurrence: &Occurrence) -> Key {
     };
     (rule.signature.gid, rule.signature.sid, first, second, flow)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::rule::{RuleSetBuilder, Variables};
+
+    fn occurrence(source: IpAddr, destination: IpAddr, now: Timestamp) -> Occurrence {
+        let socket = |address| SocketId { address, port: 1 };
+        Occurrence {
+            source: socket(source),
+            destination: socket(destination),
+            flow: 1,
+            now,
+        }
+    }
+
+    /// One rule with these options.
+    fn one(options: &str) -> Arc<Rule> {
+        let mut builder = RuleSetBuilder::new(Variables::default());
+        builder.add_source(
+            "test",
+            &format!("alert tcp any any -> any any ({options} sid:1;)"),
+        );
+        let (set, diagnostics) = builder.build();
+        assert_eq!(diagnostics, []);
+        Arc::clone(&set.rules[0])
+    }
+
+    #[test]
+    fn thresholds_count_as_suricata_does() {
+        let rule = |kind: &str| {
+            let options = format!("threshold:type {kind}, track by_src, count 3, seconds 10;");
+            one(&options)
+        };
+        let a = IpAddr::from([10, 0, 0, 1]);
+        let b = IpAddr::from([10, 0, 0, 2]);
+        let admitted = |kind: &str| {
+            let rule = rule(kind);
+            let mut thresholds = Thresholds::default();
+            let admit = |seconds: u64| {
+                let now = Timestamp(seconds * 1_000_000_000);
+                thresholds.admit(&rule, &occurrence(a, b, now))
+            };
+            [0, 1, 2, 3, 4, 5, 12, 13].map(admit)
+        };
+        assert_eq!(
+            admitted("limit"),
+            [true, true, true, false, false, false, true, true]
+        );
+        assert_eq!(
+            admitted("threshold"),
+            [false, false, true, false, false, true, false, false]
+        );
+        assert_eq!(
+            admitted("both"),
+            [false, false, true, false, false, false, false, false]
+        );
+        let rule = rule("both");
+        let mut thresholds = Thresholds::default();
+        for source in 0..70_000_u32 {
+            thresholds.admit(
+                &rule,
+                &occurrence(IpAddr::from(source.to_be_bytes()), b, Timestamp(1)),
+            );
+        }
+        assert_eq!(
+            thresholds.evicted, 65_536,
+            "bounded, and what was given up is counted"
+        );
+    }
+
+    #[test]
+    fn filters_begin_late_and_backoff_thins_out() {
+        let (a, b) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        let admitted = |options: &str| {
+            let rule = one(options);
+            let mut thresholds = Thresholds::default();
+            (0..9)
+                .filter(|at| thresholds.admit(&rule, &occurrence(a, b, Timestamp(*at))))
+                .collect::<Vec<u64>>()
+        };
+        let filter = "detection_filter:track by_src, count 6, seconds 10;";
+        assert_eq!(admitted(filter), [6, 7, 8]);
+        let backoff = "threshold:type backoff, track by_flow, count 1, multiplier 2;";
+        assert_eq!(admitted(backoff), [0, 1, 3, 7]);
+        let unique = "detection_filter:track by_src, count 1, seconds 10, unique_on src_port;";
+        assert_eq!(admitted(unique), [0_u64; 0], "all come from one port");
+    }
+}

@@ -17,6 +17,7 @@ mod names;
 mod options;
 mod packet;
 mod pcre;
+mod requires;
 mod set;
 mod source;
 mod state;

@@ -6,10 +6,10 @@ use super::{
     IntegerTest, bytes, content,
     diagnostic::Fault,
     integer,
-    keyword::{Options, alone, known, long_enough, number, quoted, relation, set},
+    keyword::{Options, alone, long_enough, number, quoted, relation, set},
     options,
     packet::{self, PacketTest},
-    pcre,
+    pcre, requires,
     source::Span,
     state::{self, State},
     test::{Target, Test, Value},
@@ -252,7 +252,7 @@ pub(super) const KEYWORDS: &[(&str, Apply)] = &[
     }),
     ("dcerpc.iface", interface),
     ("dce_iface", interface),
-    ("requires", requires),
+    ("requires", requires::parse),
     ("same_pod", |o, v| related(o, "same_pod", v)),
     ("same_service", |o, v| related(o, "same_service", v)),
     ("same_container", |o, v| related(o, "same_container", v)),
@@ -489,49 +489,4 @@ fn related(options: &mut Options, name: &str, value: Span<'_>) -> Result<(), Fau
     let wanted = relation(name, value)?;
     options.identity.push(wanted);
     Ok(())
-}
-
-/// The language version that this engine speaks, for `requires`.
-const VERSION: [u32; 3] = [9, 0, 0];
-
-/// `requires:version >= 7.0.3 < 8 | >= 9, feature NAME, keyword NAME`.
-fn requires(options: &mut Options, value: Span<'_>) -> Result<(), Fault> {
-    for part in value.split(',').map(Span::trim) {
-        let (kind, rest) = part
-            .text
-            .split_once(char::is_whitespace)
-            .unwrap_or((part.text, ""));
-        let met = match kind {
-            "version" => rest.split('|').any(version_in),
-            "keyword" => known(rest.trim()),
-            "feature" => matches!(rest.trim(), "ja3" | "ja4" | "true" | "output::file-store"),
-            _ => false,
-        };
-        if !met {
-            options.not_for_us = Some(part.text.to_owned());
-        }
-    }
-    Ok(())
-}
-
-/// Whether our version is in `>= 7.0.3 < 8`.
-fn version_in(range: &str) -> bool {
-    let mut words = range.split_whitespace();
-    while let (Some(operator), Some(version)) = (words.next(), words.next()) {
-        let mut wanted = [0; 3];
-        for (slot, part) in wanted.iter_mut().zip(version.split('.')) {
-            *slot = part.parse().unwrap_or(0);
-        }
-        let holds = match operator {
-            ">=" => VERSION >= wanted,
-            ">" => VERSION > wanted,
-            "<" => VERSION < wanted,
-            "<=" => VERSION <= wanted,
-            _ => false,
-        };
-        if !holds {
-            return false;
-        }
-    }
-    true
 }
