@@ -1,9 +1,9 @@
 //! Keys of Initial packets, which everybody who sees the first one can derive (RFC 9001, section 5.2).
 
-use aes_gcm::aead::AeadInPlace as _;
+use aes_gcm::Aes128Gcm;
+use aes_gcm::aead::AeadInOut as _;
 use aes_gcm::aes::Aes128;
-use aes_gcm::aes::cipher::{BlockEncrypt as _, KeyInit as _};
-use aes_gcm::{Aes128Gcm, Nonce, Tag};
+use aes_gcm::aes::cipher::{BlockCipherEncrypt as _, KeyInit as _};
 use hkdf::Hkdf;
 use sha2::Sha256;
 
@@ -83,14 +83,15 @@ impl Keys {
         for (byte, number) in nonce.iter_mut().skip(12 - MAX_NUMBER).zip(full) {
             *byte ^= number;
         }
-        let (sealed, tag) = sealed.split_at_checked(sealed.len().checked_sub(TAG)?)?;
+        let (sealed, tag) = sealed.split_last_chunk::<TAG>()?;
+        let tag = *tag;
         let mut payload = sealed.to_vec();
         Aes128Gcm::new(&self.key.into())
-            .decrypt_in_place_detached(
-                Nonce::from_slice(&nonce),
+            .decrypt_inout_detached(
+                &nonce.into(),
                 &header,
-                &mut payload,
-                Tag::from_slice(tag),
+                payload.as_mut_slice().into(),
+                &tag.into(),
             )
             .ok()?;
         Some(payload)

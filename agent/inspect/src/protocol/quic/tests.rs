@@ -1,9 +1,9 @@
 //! Packets built and sealed by hand.
 
-use aes_gcm::aead::AeadInPlace as _;
+use aes_gcm::Aes128Gcm;
+use aes_gcm::aead::AeadInOut as _;
 use aes_gcm::aes::Aes128;
-use aes_gcm::aes::cipher::{BlockEncrypt as _, KeyInit as _};
-use aes_gcm::{Aes128Gcm, Nonce};
+use aes_gcm::aes::cipher::{BlockCipherEncrypt as _, KeyInit as _};
 use proptest::prelude::*;
 
 use super::header::{VERSION_1, VERSION_2};
@@ -39,7 +39,7 @@ fn initial(version: u32, direction: Direction, id: &[u8], to: &[u8], frames: &[u
     let mut nonce = keys.iv;
     nonce[11] ^= 5;
     let tag = Aes128Gcm::new(&keys.key.into())
-        .encrypt_in_place_detached(Nonce::from_slice(&nonce), &header, &mut payload)
+        .encrypt_inout_detached(&nonce.into(), &header, payload.as_mut_slice().into())
         .unwrap();
     let mut packet = [header, payload, tag.to_vec()].concat();
     let sample: [u8; 16] = packet[number_at + 4..number_at + 20].try_into().unwrap();
