@@ -7,14 +7,21 @@
 
 mod support;
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use support::drive;
 
-fn replay(name: &str, target: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/corpus")
-        .join(name);
+        .join(name)
+}
+
+fn replay(name: &str, target: fn(&[u8])) {
+    let folder = folder(name);
     let mut files = 0;
     for entry in fs::read_dir(&folder).unwrap() {
         let bytes = fs::read(entry.unwrap().path()).unwrap();
@@ -46,4 +53,38 @@ fn segments_of_a_connection() {
 #[test]
 fn rule_files() {
     replay("rules", drive::rules);
+}
+
+#[test]
+fn sessions_of_protocols() {
+    replay("one_protocol", |input| {
+        drive::one_protocol(input);
+    });
+}
+
+/// A session that no parser understands would show nothing.
+#[test]
+fn sessions_have_transactions() {
+    for entry in fs::read_dir(folder("one_protocol")).unwrap() {
+        let path = entry.unwrap().path();
+        let seen = drive::one_protocol(&fs::read(&path).unwrap());
+        assert!(seen > 0, "{}", path.display());
+    }
+}
+
+/// Every session with some bytes replaced.
+#[test]
+fn damaged_sessions_of_protocols() {
+    for entry in fs::read_dir(folder("one_protocol")).unwrap() {
+        let bytes = fs::read(entry.unwrap().path()).unwrap();
+        // Not random, so that a fault is found again: steps that have no common factor with lengths.
+        for round in 0..2_000_usize {
+            let mut damaged = bytes.clone();
+            for hit in 0..=round % 4 {
+                let at = (round * 7_919 + hit * 104_729) % damaged.len();
+                damaged[at] = u8::try_from((round * 31 + hit * 17) % 256).unwrap();
+            }
+            drive::one_protocol(&damaged);
+        }
+    }
 }

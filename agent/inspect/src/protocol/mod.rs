@@ -34,6 +34,7 @@ pub mod websocket;
 
 pub(crate) use buffer::named;
 pub use buffer::{Buffer, Field};
+pub use registry::{Transport, parser};
 pub use transaction::{Instance, Stage, Transaction, Transactions};
 
 use crate::flow::Direction;

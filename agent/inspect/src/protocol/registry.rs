@@ -8,7 +8,7 @@ use crate::flow::Direction;
 
 /// What carries a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Transport {
+pub enum Transport {
     /// Streams.
     Tcp,
     /// Datagrams.
@@ -258,7 +258,8 @@ pub(crate) fn answers(transport: Transport, data: &[u8], [from, to]: [u16; 2]) -
 }
 
 /// A parser for a protocol, if there is one.
-pub(crate) fn parser(protocol: AppProtocol, transport: Transport) -> Option<Box<dyn Parser>> {
+#[must_use]
+pub fn parser(protocol: AppProtocol, transport: Transport) -> Option<Box<dyn Parser>> {
     ENTRIES
         .iter()
         .find(|entry| entry.protocol == protocol && entry.transport == transport)

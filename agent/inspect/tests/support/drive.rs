@@ -16,9 +16,10 @@ use hydrophone_inspect::{
     BehaviorConfig, Correlator, Finding, Hook, Inspector, InspectorLimits, LinkType, Owner, Packet,
     Signal, Timestamp, decode,
     engine::Engine,
+    flow::Direction,
     flow::{FragmentLimits, StreamLimits},
     inspector::Timeouts,
-    protocol::Limits,
+    protocol::{self, AppProtocol, Limits, Status, Transactions, Transport},
     rule::{RuleSetBuilder, STARTER, STARTER_NAME, Variables},
 };
 
@@ -163,6 +164,52 @@ pub fn one_connection(mut input: &[u8]) {
         input = rest;
     }
     drive.finish();
+}
+
+/// One application protocol's parser: which (the highest bit is for UDP), then pieces, each with its
+/// direction (bit 0), whether it was missed (bit 1), length, bytes. Says how many transactions it saw.
+pub fn one_protocol(input: &[u8]) -> u64 {
+    let [which, rest @ ..] = input else {
+        return 0;
+    };
+    let transport = if which & 0x80 == 0 {
+        Transport::Tcp
+    } else {
+        Transport::Udp
+    };
+    let all = AppProtocol::ALL;
+    let protocol = all[usize::from(which & 0x7f) % all.len()];
+    let Some(mut parser) = protocol::parser(protocol, transport) else {
+        return 0;
+    };
+    let mut out = Transactions::new(LIMITS.protocols);
+    let mut rest = rest;
+    let mut total = 0;
+    while let [how, length, bytes @ ..] = rest {
+        let (bytes, after) = bytes.split_at(usize::from(*length).min(bytes.len()));
+        let direction = if how & 1 == 0 {
+            Direction::ToServer
+        } else {
+            Direction::ToClient
+        };
+        let status = if how & 2 == 0 {
+            parser.data(direction, bytes, &mut out)
+        } else {
+            parser.gap(direction, u64::from(*length), &mut out)
+        };
+        total += bytes.len();
+        assert!(out.len() <= LIMITS.protocols.transactions);
+        // What a parser holds grows with what came, and with fixed tables and windows.
+        assert!(parser.footprint() <= (1 << 20) + 64 * total, "{protocol:?}");
+        if status != Status::Ok {
+            return out.next_id();
+        }
+        rest = after;
+    }
+    for direction in [Direction::ToServer, Direction::ToClient] {
+        parser.end(direction, &mut out);
+    }
+    out.next_id()
 }
 
 struct Drive {
