@@ -99,6 +99,13 @@ impl Options {
             .map_or(rule.at, |(_, at)| *at)
     }
 
+    /// Whether the rule asks who the two ends are.
+    pub(super) fn asks_who(&self) -> bool {
+        let text =
+            |group: &Group| matches!(group.target, Target::Identity(_)) && !group.tests.is_empty();
+        !self.identity.is_empty() || self.groups.iter().any(text)
+    }
+
     /// The group of `target` without transforms; a new one when there is none.
     pub(super) fn group(&mut self, target: Target) -> usize {
         let known = self

@@ -9,7 +9,7 @@ use super::{
     Rule, Variables, classification,
     dataset::Datasets,
     diagnostic::{Diagnostic, Fault, Severity},
-    header,
+    header::{self, Header},
     identity::IdentityConditions,
     keyword::{self, Files, Options},
     source::{Source, Span},
@@ -18,7 +18,7 @@ use super::{
 use crate::{
     protocol::{AppProtocol, Buffer},
     rule::Protocol,
-    signature::Signature,
+    signature::{Action, Signature},
 };
 
 /// Longest rule, in bytes.
@@ -156,6 +156,24 @@ impl RuleSetBuilder {
         let signature = self.signature(source, span, &options, faults)?;
         let header = header?;
         keyword::fit(&options, header.protocol, span, faults);
+        if header.action == Action::Pass && options.asks_who() {
+            let message = "a pass rule is decided before it is known who the two ends are";
+            let fault = Fault::new(span.at, message)
+                .hint("name addresses instead, or put the condition on the rules to silence");
+            faults.push(fault);
+        }
+        Some(self.assemble(source, span, header, options, signature))
+    }
+
+    /// A rule out of its parts.
+    fn assemble(
+        &self,
+        source: &Source<'_>,
+        span: Span<'_>,
+        header: Header,
+        options: Options,
+        signature: Signature,
+    ) -> Rule {
         let line = source.place(span.at).0;
         let (identity, groups): (Vec<Group>, Vec<Group>) = options
             .groups
@@ -166,7 +184,7 @@ impl RuleSetBuilder {
         if !header.transactional && flow.to_server.is_none() {
             flow.to_server = direction_of(&groups);
         }
-        Some(Rule {
+        Rule {
             signature: Arc::new(signature),
             action: header.action,
             protocol: header.protocol,
@@ -193,7 +211,7 @@ impl RuleSetBuilder {
             flow,
             threshold: options.threshold,
             place: (Arc::clone(&source.name), line),
-        })
+        }
     }
 
     fn signature(

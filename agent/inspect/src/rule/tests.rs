@@ -246,6 +246,28 @@ fn options_have_to_fit_the_protocol() {
 }
 
 #[test]
+fn what_cannot_be_decided_or_never_matches_is_refused() {
+    for (rule, message) in [
+        (
+            "pass tcp any any -> any any (content:\"a\"; same_service; sid:1;)",
+            "a pass rule is decided before it is known who the two ends are",
+        ),
+        (
+            "alert http any any -> any any (app-layer-event:http.nothing; sid:1;)",
+            "no parser raises the event `http.nothing`",
+        ),
+        (
+            "alert mqtt any any -> any any (content:\"a\"; sid:1;)",
+            "protocol `mqtt` is not supported",
+        ),
+    ] {
+        let (rules, diagnostics) = load(rule);
+        assert_eq!(diagnostics[0].message, message);
+        assert!(rules.is_empty(), "{rule}");
+    }
+}
+
+#[test]
 fn rules_and_sets_are_bounded() {
     let long = |text: &str, count: usize, expected: &str| {
         let complaint = fault(&text.repeat(count));
