@@ -76,7 +76,7 @@ fn hex(digits: &[u8]) -> Option<u32> {
     })
 }
 
-/// The character and length of a percent-encoding at the beginning, also of the `%uXXXX` of IIS.
+/// The character and length of a percent-encoding at the beginning, also of `%u` and four digits, as IIS writes it.
 fn encoded(data: &[u8]) -> Option<(u8, usize)> {
     let data = data.strip_prefix(b"%")?;
     if let [b'u' | b'U', digits @ ..] = data
