@@ -15,6 +15,7 @@ pub mod flow;
 pub mod inspector;
 pub mod packet;
 pub mod protocol;
+mod rarity;
 pub mod rule;
 pub mod signal;
 pub mod signature;

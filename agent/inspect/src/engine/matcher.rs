@@ -1,76 +1,76 @@
 //! Many patterns at once.
+//!
+//! A filter over hashed four-byte grams: of each pattern the rarest gram is kept in a bit map; at each
+//! place of the data one bit is looked up, and only where it is set are the patterns of that gram
+//! compared. Its speed hardly depends on how many patterns there are, which is where automata and
+//! their tables, larger than the caches, slow down. Patterns of less than four bytes have a bit map
+//! of their own over two bytes.
 
-use daachorse::DoubleArrayAhoCorasick;
+mod filter;
 
-/// Finds which of many patterns occur. ASCII case does not count: the verification that follows
-/// decides. Behind it any multi-pattern matcher can stand.
-pub(super) struct Matcher {
-    automaton: Option<DoubleArrayAhoCorasick<u32>>,
-    /// Rules of each pattern.
-    rules: Vec<Vec<u32>>,
-    longest: usize,
+use filter::Filter;
+
+/// Where a pattern can be that is bounded by `depth`: such patterns are looked for in the first bytes
+/// alone. In bytes from the start; what may be further on counts as unbounded.
+const HEAD: usize = 128;
+
+/// One pattern of a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pattern {
+    pub(super) bytes: Vec<u8>,
+    /// Where it must end at the latest, in bytes from the start of the data or stream.
+    pub(super) bound: Option<usize>,
+    pub(super) rule: u32,
 }
 
-impl core::fmt::Debug for Matcher {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Matcher")
-            .field("patterns", &self.rules.len())
-            .finish_non_exhaustive()
+impl Pattern {
+    /// Whether looking for it takes a pass over the data, which longer patterns share.
+    pub(super) const fn takes_a_pass(&self) -> bool {
+        self.bytes.len() < filter::GRAM && !self.is_in_head()
+    }
+
+    const fn is_in_head(&self) -> bool {
+        matches!(self.bound, Some(bound) if bound <= HEAD)
     }
 }
 
+/// Finds which of many patterns occur. ASCII case does not count: the verification that follows
+/// decides.
+#[derive(Debug, Default)]
+pub(super) struct Matcher {
+    /// What must be in the first [`HEAD`] bytes.
+    head: Filter,
+    anywhere: Filter,
+}
+
 impl Matcher {
-    /// Compiles pairs of pattern and rule.
-    pub(super) fn new(patterns: impl IntoIterator<Item = (Vec<u8>, u32)>) -> Self {
-        let mut by_pattern = std::collections::BTreeMap::<Vec<u8>, Vec<u32>>::new();
-        for (pattern, rule) in patterns {
-            by_pattern
-                .entry(pattern.to_ascii_lowercase())
-                .or_default()
-                .push(rule);
-        }
-        let longest = by_pattern.keys().map(Vec::len).max().unwrap_or(0);
-        let mut rules = Vec::with_capacity(by_pattern.len());
-        let mut patterns = Vec::with_capacity(by_pattern.len());
-        for (index, (pattern, of)) in (0_u32..).zip(by_pattern) {
-            patterns.push((pattern, index));
-            rules.push(of);
-        }
-        // An automaton without patterns would still walk all data. Otherwise building fails only for
-        // an empty pattern or one given twice: the map has neither.
-        let automaton = (!patterns.is_empty())
-            .then(|| DoubleArrayAhoCorasick::with_values(patterns).ok())
-            .flatten();
+    /// Compiles patterns.
+    pub(super) fn new(patterns: Vec<Pattern>) -> Self {
+        let (head, anywhere) = patterns.into_iter().partition(Pattern::is_in_head);
         Self {
-            automaton,
-            rules,
-            longest,
+            head: Filter::new(head),
+            anywhere: Filter::new(anywhere),
         }
     }
 
     /// Hands each rule of which a pattern ends after `fresh` to `candidate`, as often as it occurs.
-    pub(super) fn find(&self, data: &[u8], fresh: usize, mut candidate: impl FnMut(u32)) {
-        let Some(automaton) = &self.automaton else {
-            return;
-        };
-        // A pattern that ends in fresh bytes begins at most its length before them.
-        let start = fresh.saturating_sub(self.longest.saturating_sub(1));
-        let bytes = data
-            .get(start..)
-            .unwrap_or_default()
-            .iter()
-            .map(u8::to_ascii_lowercase);
-        for found in automaton.find_overlapping_iter_from_iter(bytes) {
-            if start + found.end() <= fresh {
-                continue;
-            }
-            let rules = usize::try_from(found.value())
-                .ok()
-                .and_then(|index| self.rules.get(index));
-            rules
-                .into_iter()
-                .flatten()
-                .for_each(|rule| candidate(*rule));
+    /// `start` is the place of the first byte in the stream.
+    pub(super) fn find(
+        &self,
+        data: &[u8],
+        start: u64,
+        fresh: usize,
+        mut candidate: impl FnMut(u32),
+    ) {
+        let passed = usize::try_from(start).unwrap_or(usize::MAX);
+        let head = HEAD.saturating_sub(passed).min(data.len());
+        if fresh < head {
+            self.head
+                .find(data.get(..head).unwrap_or_default(), fresh, &mut candidate);
         }
+        self.anywhere.find(data, fresh, &mut candidate);
     }
 }
+
+#[cfg(test)]
+mod tests;

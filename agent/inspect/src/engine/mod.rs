@@ -1,6 +1,8 @@
 //! Rules against traffic: which rules match what the flow stage hands over.
 
+mod addresses;
 mod compile;
+mod gate;
 mod matcher;
 mod number;
 mod packet;

@@ -3,7 +3,7 @@
 use super::Rule;
 use crate::{
     protocol::Buffer,
-    rule::{Content, Group, Target, Test},
+    rule::{Content, Group, Target, Test, Value},
 };
 
 /// What every HTTP message has. As a fast pattern it would make a rule half found, and tried again
@@ -23,12 +23,22 @@ const ORDINARY: [&[u8]; 12] = [
     b"mozilla/5.0 (",
 ];
 
+/// What is searched for first.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FastPattern<'a> {
+    /// The tests that it is of.
+    pub(super) group: &'a Group,
+    pub(super) bytes: &'a [u8],
+    /// Where it must end at the latest, in bytes from the start.
+    pub(super) bound: Option<usize>,
+}
+
 /// The pattern to search for first among the groups that `eligible` takes: the author's choice, else
 /// the longest that must be there and is not ordinary.
 pub(super) fn fast_pattern(
     rule: &Rule,
     eligible: impl Fn(&Group) -> bool,
-) -> Option<(&Group, &[u8])> {
+) -> Option<FastPattern<'_>> {
     let absent = |group: &Group| {
         group
             .tests
@@ -54,7 +64,21 @@ pub(super) fn fast_pattern(
                 (!ordinary(pattern), !common(group.target), pattern.len())
             })
         })
-        .map(|(group, content)| (group, searched(content)))
+        .map(|(group, content)| FastPattern {
+            group,
+            bytes: searched(content),
+            bound: bound(content),
+        })
+}
+
+/// Where a content ends at the latest, if its place is known beforehand.
+fn bound(content: &Content) -> Option<usize> {
+    if content.is_relative() {
+        return None;
+    }
+    let offset = content.offset.map_or(Some(0), Value::literal)?;
+    let depth = content.depth.and_then(Value::literal)?;
+    usize::try_from(offset.checked_add(depth)?).ok()
 }
 
 /// Buffers that hold one of few values: they say little.

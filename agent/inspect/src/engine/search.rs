@@ -1,5 +1,7 @@
 //! Whether the tests of one buffer pass, by backtracking with bounded work.
 
+use memchr::{memchr, memchr2};
+
 use super::number::{masked, text_number};
 use crate::rule::{
     Base64Mode, ByteExtract, ByteJump, ByteMath, ByteTest, Comparison, Content, NumberFormat,
@@ -397,18 +399,23 @@ impl<'a> Search<'a> {
     pub(super) fn next(&mut self, content: &Content, low: usize, high: usize) -> Option<usize> {
         let room = self.data.get(low..high)?;
         let pattern = content.pattern.as_slice();
-        let first = *pattern.first()?;
-        let begins =
-            |byte: u8| byte == first || content.nocase && byte.eq_ignore_ascii_case(&first);
-        let starts = room.len().checked_sub(pattern.len())? + 1;
-        let mut from = 0;
-        while let Some(skipped) = room
-            .get(from..starts)?
-            .iter()
-            .position(|byte| begins(*byte))
-        {
-            let at = from + skipped;
+        let (place, rarest) = content.rarest()?;
+        // Where the rarest byte can be.
+        let places = room.len().checked_sub(pattern.len())? + 1 + place;
+        let mut from = place;
+        loop {
+            let rest = room.get(from..places)?;
+            let found = if content.nocase && rarest.is_ascii_alphabetic() {
+                memchr2(rarest, rarest.to_ascii_uppercase(), rest)
+            } else {
+                memchr(rarest, rest)
+            };
+            let Some(skipped) = found else {
+                self.spend(rest.len())?;
+                return None;
+            };
             self.spend(skipped + COMPARISON)?;
+            let at = from + skipped - place;
             let window = room.get(at..at + pattern.len())?;
             let same = if content.nocase {
                 window.eq_ignore_ascii_case(pattern)
@@ -418,10 +425,8 @@ impl<'a> Search<'a> {
             if same {
                 return Some(low + at);
             }
-            from = at + 1;
+            from += skipped + 1;
         }
-        self.spend(starts - from)?;
-        None
     }
 
     fn spend(&mut self, bytes: usize) -> Option<()> {

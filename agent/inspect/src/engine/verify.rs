@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 
 use super::{
-    Inspection, Rule, Unit, packet,
+    Inspection, Rule, Unit,
+    gate::has_ports,
+    packet,
     search::{Outcome, Search, Work},
 };
 use crate::{
@@ -239,16 +241,7 @@ fn of_protocol(rule: &Rule, inspection: &Inspection<'_>) -> bool {
 }
 
 fn between(rule: &Rule, source: SocketId, destination: SocketId) -> bool {
-    let ports = matches!(
-        rule.protocol,
-        Protocol::Tcp
-            | Protocol::TcpPacket
-            | Protocol::TcpStream
-            | Protocol::Udp
-            | Protocol::Sctp
-            | Protocol::Application(_)
-    );
-    (!ports
+    (!has_ports(rule)
         || rule.source_port.contains(source.port)
             && rule.destination_port.contains(destination.port))
         && rule.source.contains(source.address)

@@ -25,6 +25,12 @@ struct Entry {
     ports: &'static [u16],
 }
 
+/// Whether a protocol, or one that it includes, is spoken over this transport.
+pub(crate) fn carries(transport: Transport, protocol: AppProtocol) -> bool {
+    let mut entries = ENTRIES.iter();
+    entries.any(|entry| entry.transport == transport && protocol.includes(entry.protocol))
+}
+
 /// In the order asked.
 const ENTRIES: &[Entry] = &[
     Entry {

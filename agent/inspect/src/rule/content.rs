@@ -1,6 +1,7 @@
 //! `content`: a pattern and where it has to be.
 
 use super::{diagnostic::Fault, source::Span, test::Value};
+use crate::rarity::rarest;
 
 /// Longest pattern, in bytes.
 const MAX_PATTERN: usize = 8_192;
@@ -31,13 +32,29 @@ pub struct Content {
     pub fast_pattern: bool,
     /// The part of it that is searched first: offset and length.
     pub chop: Option<(u16, u16)>,
+    /// Where the byte is that the search looks for first.
+    pub(super) rarest: usize,
 }
 
 impl Content {
+    /// These bytes anywhere.
+    pub(super) fn new(pattern: Vec<u8>) -> Self {
+        Self {
+            rarest: rarest(&pattern),
+            pattern,
+            ..Self::default()
+        }
+    }
+
     /// Whether it counts from the previous match.
     #[must_use]
     pub const fn is_relative(&self) -> bool {
         self.distance.is_some() || self.within.is_some()
+    }
+
+    /// The byte of the pattern that is found least often, and where it is in it.
+    pub(crate) fn rarest(&self) -> Option<(usize, u8)> {
+        Some((self.rarest, *self.pattern.get(self.rarest)?))
     }
 }
 
@@ -63,9 +80,8 @@ pub(super) fn parse(value: Span<'_>) -> Result<Content, Fault> {
         ));
     }
     Ok(Content {
-        pattern,
         negated,
-        ..Content::default()
+        ..Content::new(pattern)
     })
 }
 

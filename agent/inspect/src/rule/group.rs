@@ -10,7 +10,7 @@ const MAX_DEPTH: usize = 16;
 const MAX_MEMBERS: usize = 10_000;
 
 /// A set of values. Empty `include` means any.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Group<T> {
     include: Vec<Member<T>>,
     exclude: Vec<Member<T>>,
@@ -25,7 +25,7 @@ impl<T> Default for Group<T> {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Member<T> {
     /// Both ends included.
     Range(T, T),
@@ -48,6 +48,19 @@ impl<T: Ord + Copy> Group<T> {
 }
 
 impl<T: Ord + Copy> Group<T> {
+    /// Ranges, both ends included, one of which has every value of the set; not all that they have is
+    /// in it. `None` when the set says only what is not in it.
+    pub(crate) fn cover(&self) -> Option<Vec<(T, T)>> {
+        let mut ranges = Vec::new();
+        for member in &self.include {
+            match member {
+                Member::Range(low, high) => ranges.push((*low, *high)),
+                Member::List(list) => ranges.append(&mut list.cover()?),
+            }
+        }
+        (!ranges.is_empty()).then_some(ranges)
+    }
+
     /// Sorts the ranges to the front, so that long lists need not be walked.
     fn sort(&mut self) {
         for members in [&mut self.include, &mut self.exclude] {

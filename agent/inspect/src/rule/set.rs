@@ -13,7 +13,7 @@ use super::{
     identity::IdentityConditions,
     keyword::{self, Files, Options},
     source::{Source, Span},
-    test::{Group, Target},
+    test::{Group, Target, Test},
 };
 use crate::{
     protocol::{AppProtocol, Buffer},
@@ -175,7 +175,7 @@ impl RuleSetBuilder {
         signature: Signature,
     ) -> Rule {
         let line = source.place(span.at).0;
-        let (identity, groups): (Vec<Group>, Vec<Group>) = options
+        let (identity, mut groups): (Vec<Group>, Vec<Group>) = options
             .groups
             .into_iter()
             .filter(|group| !group.tests.is_empty())
@@ -183,6 +183,17 @@ impl RuleSetBuilder {
         let mut flow = options.flow.unwrap_or_default();
         if !header.transactional && flow.to_server.is_none() {
             flow.to_server = direction_of(&groups);
+        }
+        // Short buffers first: the payload may be long. What is extracted from one for the tests of
+        // another must come before these.
+        let extracts = |test: &Test| {
+            matches!(
+                test,
+                Test::ByteExtract(_) | Test::ByteMath(_) | Test::Base64Decode { .. }
+            )
+        };
+        if !groups.iter().flat_map(|group| &group.tests).any(extracts) {
+            groups.sort_by_key(|group| group.target == Target::Payload);
         }
         Rule {
             signature: Arc::new(signature),

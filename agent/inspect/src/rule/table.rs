@@ -470,12 +470,11 @@ fn interface(options: &mut Options, value: Span<'_>) -> Result<(), Fault> {
     let length = i64::try_from(pattern.len()).unwrap_or(i64::MAX);
     let at = options.group(Target::Transaction(Buffer::DcerpcInterface));
     let content = content::Content {
-        pattern,
         nocase: true,
         startswith: true,
         offset: Some(Value::Number(0)),
         depth: Some(Value::Number(length)),
-        ..content::Content::default()
+        ..content::Content::new(pattern)
     };
     options.add(at, Test::Content(content), value)?;
     for part in parts.filter(|part| part.text != "any_frag") {

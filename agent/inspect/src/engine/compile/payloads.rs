@@ -1,0 +1,231 @@
+//! Rules on packets and streams.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::super::{
+    Inspection, Rule, Unit,
+    addresses::Addresses,
+    gate::few_ports,
+    matcher::{Matcher, Pattern},
+    pattern::fast_pattern,
+};
+use crate::{
+    decode::Transport,
+    protocol::{AppProtocol, registry},
+    rule::{AboutFlow, PacketTest, Protocol, Target},
+};
+
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+
+/// The rules that look at payloads.
+#[derive(Debug)]
+pub(super) struct Payloads {
+    /// Indexed by [`Kind`] and direction.
+    groups: Vec<Group>,
+}
+
+/// What a rule looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    TcpStream,
+    TcpPacket,
+    Udp,
+    Icmp,
+    Other,
+    Frame,
+    StreamEvent,
+}
+
+const KINDS: [Kind; 7] = [
+    Kind::TcpStream,
+    Kind::TcpPacket,
+    Kind::Udp,
+    Kind::Icmp,
+    Kind::Other,
+    Kind::Frame,
+    Kind::StreamEvent,
+];
+
+/// Rules for one kind and direction.
+#[derive(Debug)]
+struct Group {
+    matcher: Matcher,
+    /// Rules without a pattern to search for.
+    others: Vec<u32>,
+    /// Rules about nothing but addresses, tried once in each direction of a flow.
+    addresses: Addresses,
+    /// Patterns that take a pass over the data of their own, of rules that are about few ports or
+    /// one protocol: made only where it is these.
+    by_port: HashMap<u16, Matcher>,
+    by_protocol: Vec<(AppProtocol, Matcher)>,
+}
+
+impl Payloads {
+    pub(super) fn new(rules: &[Arc<Rule>]) -> Self {
+        let of = |kind| [false, true].map(|to_server| Group::new(rules, kind, to_server));
+        Self {
+            groups: KINDS.into_iter().flat_map(of).collect(),
+        }
+    }
+
+    /// Hands the rules that could match to `candidate`, some more than once.
+    pub(super) fn candidates(
+        &self,
+        inspection: &Inspection<'_>,
+        fresh: usize,
+        mut candidate: impl FnMut(u32),
+    ) {
+        let kind = match (inspection.unit, inspection.headers.transport) {
+            (Unit::Stream, _) => Kind::TcpStream,
+            (Unit::Frame, _) => Kind::Frame,
+            (Unit::StreamEvent, _) => Kind::StreamEvent,
+            (Unit::Packet, _) if inspection.headers.protocol == TCP => Kind::TcpPacket,
+            (Unit::Packet, _) if inspection.headers.protocol == UDP => Kind::Udp,
+            (Unit::Packet, Transport::Icmp { .. }) => Kind::Icmp,
+            (Unit::Packet, _) => Kind::Other,
+        };
+        let position = KINDS.iter().position(|of| *of == kind).unwrap_or(0) * 2;
+        let Some(group) = self
+            .groups
+            .get(position + usize::from(inspection.flow.to_server))
+        else {
+            return;
+        };
+        let flow = &inspection.flow;
+        let ports = inspection.headers.ports();
+        let port = if flow.to_server { ports.1 } else { ports.0 };
+        let (data, start) = (inspection.data, inspection.data_start);
+        let mut find = |matcher: &Matcher| matcher.find(data, start, fresh, &mut candidate);
+        find(&group.matcher);
+        group.by_port.get(&port).into_iter().for_each(&mut find);
+        for (protocol, matcher) in &group.by_protocol {
+            let speaks = flow.application.map(|spoken| protocol.includes(spoken));
+            // While it is not known, what is found is kept in mind.
+            if speaks.unwrap_or(!flow.application_failed) {
+                find(matcher);
+            }
+        }
+        group.others.iter().for_each(|rule| candidate(*rule));
+        let [to_server, to_client] = flow.packets;
+        let sent = if flow.to_server { to_server } else { to_client };
+        // Their answer is the same for all packets of a flow.
+        if sent <= 1 {
+            let (source, destination) = (inspection.headers.source, inspection.headers.destination);
+            group.addresses.find(source, destination, candidate);
+        }
+    }
+}
+
+impl Group {
+    fn new(rules: &[Arc<Rule>], kind: Kind, to_server: bool) -> Self {
+        let mut patterns = Vec::new();
+        let mut by_port = HashMap::<u16, Vec<Pattern>>::new();
+        let mut by_protocol = HashMap::<AppProtocol, Vec<Pattern>>::new();
+        let mut others = Vec::new();
+        let mut addresses = Vec::new();
+        for (index, rule) in (0_u32..).zip(rules) {
+            let direction = rule.flow.to_server.is_none_or(|wanted| wanted == to_server);
+            if !direction || !looks_at(rule, kind) {
+                continue;
+            }
+            match fast_pattern(rule, |group| group.target == Target::Payload) {
+                Some(fast) => {
+                    let pattern = Pattern {
+                        bytes: fast.bytes.to_vec(),
+                        bound: fast.bound,
+                        rule: index,
+                    };
+                    let ports = few_ports(rule, to_server);
+                    match (pattern.takes_a_pass(), ports, rule.application) {
+                        (true, Some(ports), _) => {
+                            for port in ports {
+                                by_port.entry(port).or_default().push(pattern.clone());
+                            }
+                        }
+                        (true, None, Some(protocol)) => {
+                            by_protocol.entry(protocol).or_default().push(pattern);
+                        }
+                        _ => patterns.push(pattern),
+                    }
+                }
+                None if rule.about_flow() == Some(AboutFlow::Addresses) => {
+                    addresses.push((index, &**rule));
+                }
+                None => others.push(index),
+            }
+        }
+        let by_port = by_port.into_iter();
+        let by_protocol = by_protocol.into_iter();
+        Self {
+            matcher: Matcher::new(patterns),
+            by_port: by_port.map(|(port, of)| (port, Matcher::new(of))).collect(),
+            by_protocol: by_protocol.map(|(it, of)| (it, Matcher::new(of))).collect(),
+            others,
+            addresses: Addresses::new(addresses),
+        }
+    }
+}
+
+pub(super) fn looks_at(rule: &Rule, kind: Kind) -> bool {
+    if rule.on_transactions() {
+        return false;
+    }
+    let any = matches!(
+        rule.protocol,
+        Protocol::Ip | Protocol::Ipv4 | Protocol::Ipv6 | Protocol::Packet | Protocol::Ether
+    );
+    let event = rule
+        .packet
+        .iter()
+        .any(|test| matches!(test, PacketTest::StreamEvent(_)));
+    if event || kind == Kind::StreamEvent {
+        return event && kind == Kind::StreamEvent;
+    }
+    match kind {
+        Kind::StreamEvent => false,
+        Kind::Frame => {
+            let event = |test: &PacketTest| matches!(test, PacketTest::DecodeEvent(_));
+            any || rule.protocol == Protocol::Arp || rule.packet.iter().any(event)
+        }
+        Kind::TcpStream => on_stream(rule),
+        Kind::TcpPacket => match rule.protocol {
+            Protocol::Tcp | Protocol::Application(_) => !on_stream(rule),
+            Protocol::TcpPacket => true,
+            _ => any,
+        },
+        Kind::Udp => match rule.protocol {
+            Protocol::Udp => true,
+            Protocol::Application(it) => registry::carries(registry::Transport::Udp, it),
+            _ => any,
+        },
+        Kind::Icmp => any || matches!(rule.protocol, Protocol::Icmp | Protocol::Icmpv6),
+        Kind::Other => {
+            any || matches!(
+                rule.protocol,
+                Protocol::Sctp | Protocol::Igmp | Protocol::Arp
+            )
+        }
+    }
+}
+
+/// Whether a rule is matched on the reassembled stream: it has content, and nothing in it asks for a
+/// single packet.
+fn on_stream(rule: &Rule) -> bool {
+    let packet = rule.flow.stream == Some(false)
+        || rule
+            .groups
+            .iter()
+            .any(|group| matches!(group.target, Target::Header(_)))
+        || rule.packet.iter().any(|test| {
+            !matches!(
+                test,
+                PacketTest::StreamSize(..) | PacketTest::Protocol { .. }
+            )
+        });
+    match rule.protocol {
+        Protocol::TcpStream => rule.payload().is_some(),
+        Protocol::Tcp | Protocol::Application(_) => rule.payload().is_some() && !packet,
+        _ => false,
+    }
+}
