@@ -1,14 +1,17 @@
 //! Many patterns at once.
 //!
-//! A filter over hashed four-byte grams: of each pattern the rarest gram is kept in a bit map; at each
-//! place of the data one bit is looked up, and only where it is set are the patterns of that gram
-//! compared. Its speed hardly depends on how many patterns there are, which is where automata and
-//! their tables, larger than the caches, slow down. Patterns of less than four bytes have a bit map
-//! of their own over two bytes.
+//! A filter over hashed four-byte grams: of each pattern the rarest grams are kept in a bit map; at
+//! every second place of the data one bit is looked up, and only where it is set are the patterns of
+//! that gram compared. Its speed hardly depends on how many patterns there are, which is where
+//! automata, whose tables are larger than the caches, slow down. Patterns of one and two bytes take a
+//! pass of their own.
 
 mod filter;
+mod grams;
+mod shorts;
 
 use filter::Filter;
+use shorts::Shorts;
 
 /// Where a pattern can be that is bounded by `depth`: such patterns are looked for in the first bytes
 /// alone. In bytes from the start; what may be further on counts as unbounded.
@@ -19,18 +22,18 @@ const HEAD: usize = 128;
 pub(super) struct Pattern {
     pub(super) bytes: Vec<u8>,
     /// Where it must end at the latest, in bytes from the start of the data or stream.
-    pub(super) bound: Option<usize>,
+    pub(super) bound: usize,
     pub(super) rule: u32,
 }
 
 impl Pattern {
     /// Whether looking for it takes a pass over the data, which longer patterns share.
     pub(super) const fn takes_a_pass(&self) -> bool {
-        self.bytes.len() < filter::GRAM && !self.is_in_head()
+        self.bytes.len() <= Shorts::LONGEST && !self.is_in_head()
     }
 
     const fn is_in_head(&self) -> bool {
-        matches!(self.bound, Some(bound) if bound <= HEAD)
+        self.bound <= HEAD
     }
 }
 

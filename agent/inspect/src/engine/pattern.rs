@@ -3,7 +3,7 @@
 use super::Rule;
 use crate::{
     protocol::Buffer,
-    rule::{Content, Group, Target, Test, Value},
+    rule::{Content, Group, PacketTest, Target, Test, Value},
 };
 
 /// What every HTTP message has. As a fast pattern it would make a rule half found, and tried again
@@ -30,7 +30,7 @@ pub(super) struct FastPattern<'a> {
     pub(super) group: &'a Group,
     pub(super) bytes: &'a [u8],
     /// Where it must end at the latest, in bytes from the start.
-    pub(super) bound: Option<usize>,
+    pub(super) bound: usize,
 }
 
 /// The pattern to search for first among the groups that `eligible` takes: the author's choice, else
@@ -67,18 +67,32 @@ pub(super) fn fast_pattern(
         .map(|(group, content)| FastPattern {
             group,
             bytes: searched(content),
-            bound: bound(content),
+            bound: match group.target {
+                Target::Payload => bound(content).min(longest(rule)),
+                _ => bound(content),
+            },
         })
 }
 
-/// Where a content ends at the latest, if its place is known beforehand.
-fn bound(content: &Content) -> Option<usize> {
-    if content.is_relative() {
-        return None;
-    }
-    let offset = content.offset.map_or(Some(0), Value::literal)?;
-    let depth = content.depth.and_then(Value::literal)?;
-    usize::try_from(offset.checked_add(depth)?).ok()
+/// Where a content ends at the latest: nowhere is `usize::MAX`.
+fn bound(content: &Content) -> usize {
+    let end = || {
+        let offset = content.offset.map_or(Some(0), Value::literal)?;
+        let depth = content.depth.and_then(Value::literal)?;
+        usize::try_from(offset.checked_add(depth)?).ok()
+    };
+    let end = (!content.is_relative()).then(end).flatten();
+    end.unwrap_or(usize::MAX)
+}
+
+/// The longest payload that the rule matches (`dsize`).
+fn longest(rule: &Rule) -> usize {
+    let sizes = rule.packet.iter().filter_map(|test| match test {
+        PacketTest::PayloadSize(test) => test.most(),
+        _ => None,
+    });
+    let most = sizes.min().and_then(|most| usize::try_from(most).ok());
+    most.unwrap_or(usize::MAX)
 }
 
 /// Buffers that hold one of few values: they say little.

@@ -63,6 +63,11 @@ impl<T: Ord + Copy> Group<T> {
 
     /// Sorts the ranges to the front, so that long lists need not be walked.
     fn sort(&mut self) {
+        // Beside "any" the others say nothing.
+        let any = |member: &Member<T>| matches!(member, Member::List(list) if list.is_any());
+        if self.include.iter().any(any) {
+            self.include.clear();
+        }
         for members in [&mut self.include, &mut self.exclude] {
             for member in &mut *members {
                 if let Member::List(group) = member {

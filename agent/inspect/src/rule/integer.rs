@@ -45,6 +45,19 @@ impl IntegerTest {
         }
     }
 
+    /// The highest number that passes, where there is one.
+    #[must_use]
+    pub(crate) const fn most(self) -> Option<u64> {
+        match self {
+            Self::Range {
+                high,
+                negated: false,
+                ..
+            } => Some(high),
+            _ => None,
+        }
+    }
+
     /// Exactly one number.
     #[must_use]
     pub const fn exact(value: u64) -> Self {
