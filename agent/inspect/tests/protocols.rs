@@ -3,7 +3,7 @@
 mod support;
 
 use hydrophone_inspect::InspectorLimits;
-use support::{Pipeline, ends};
+use support::{Pipeline, ends, frames::Tcp};
 
 /// Sequence number of the client's first byte in [`Pipeline::handshake`].
 const FIRST: u32 = 1_001;
@@ -36,4 +36,60 @@ fn what_limits_cut_off_is_counted() {
     let (sids, left_out) = seen(rule, 2);
     assert_eq!(sids, [1]);
     assert!(left_out > 0, "the third byte");
+}
+
+/// A TLS record (RFC 8446 section 5.1).
+fn record(kind: u8, content: &[u8]) -> Vec<u8> {
+    let [high, low] = u16::try_from(content.len()).unwrap_or(0).to_be_bytes();
+    [&[kind, 3, 3, high, low], content].concat()
+}
+
+/// The sids that a TLS client raises with `last`, once both sides have changed to encryption, and how
+/// much was not searched.
+fn after_the_change(encrypted: bool, last: &[u8]) -> (Vec<u32>, u64) {
+    let rule = r#"alert tcp any any -> any any (content:"needle"; sid:1;)"#;
+    let limits = InspectorLimits {
+        encrypted,
+        ..InspectorLimits::default()
+    };
+    let mut pipeline = Pipeline::with_rules(rule, limits);
+    let ends = ends(2, 3, (40_000, 443));
+    pipeline.handshake(&ends);
+    let hello = [
+        &[1, 0, 0, 43, 3, 3],
+        &[7; 32][..],
+        &[0, 0, 4, 0x13, 1, 0x13, 2, 1, 0],
+    ]
+    .concat();
+    let change = record(20, &[1]);
+    let sent = [record(22, &hello), change.clone()].concat();
+    pipeline.data(&ends, &sent, FIRST);
+    let answer = Tcp {
+        ports: (443, 40_000),
+        sequence: 5_001,
+        acknowledgement: FIRST,
+        payload: &change,
+        ..Tcp::default()
+    };
+    pipeline.tcp(ends.server, ends.client, &answer);
+    let next = FIRST + u32::try_from(sent.len()).unwrap_or(0);
+    pipeline.data(&ends, last, next);
+    pipeline.finish();
+    (pipeline.sids(), pipeline.inspector.stats().encrypted_bytes)
+}
+
+#[test]
+fn what_is_encrypted_is_not_searched_unless_that_is_asked_for() {
+    let hidden = record(23, b"a needle by chance in what is encrypted");
+    assert_eq!(
+        after_the_change(false, &hidden),
+        (vec![], hidden.len() as u64)
+    );
+    assert_eq!(after_the_change(true, &hidden), (vec![1], 0));
+}
+
+#[test]
+fn what_only_pretends_to_be_encrypted_is_searched() {
+    let (sids, skipped) = after_the_change(false, b"no record begins like this needle");
+    assert_eq!((sids, skipped), (vec![1], 0));
 }

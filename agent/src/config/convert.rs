@@ -86,6 +86,7 @@ impl From<&Config> for InspectorLimits {
             excerpt: config.alert.payload.as_usize(),
             midstream: inspect.midstream,
             async_oneside: inspect.async_oneside,
+            encrypted: inspect.encrypted,
             checksums: inspect.checksums == Checksums::Validate,
             protocols: hydrophone_inspect::protocol::Limits {
                 body: inspect.body_limit.as_usize(),

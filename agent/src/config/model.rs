@@ -95,6 +95,8 @@ pub struct Inspect {
     pub async_oneside: bool,
     /// What a wrong checksum means. On container links checksums are often not yet computed.
     pub checksums: Checksums,
+    /// Search the encrypted part of TLS too. Its records are followed either way.
+    pub encrypted: bool,
     /// Bytes of each body or file that are looked into.
     pub body_limit: ByteSize,
 }
@@ -124,6 +126,7 @@ impl Default for Inspect {
             midstream: true,
             async_oneside: false,
             checksums: Checksums::Ignore,
+            encrypted: false,
             body_limit: ByteSize::kib(128),
         }
     }

@@ -124,6 +124,7 @@ pub fn inspection(threads: &[InspectorStats]) -> Figures {
     for stats in threads {
         add("packets", stats.packets);
         add("bytes", stats.bytes);
+        add("encrypted_bytes", stats.encrypted_bytes);
         add("arp", stats.arp);
         add("not_ip", stats.not_ip);
         add("fragmented", stats.fragmented);

@@ -85,6 +85,11 @@ impl Application {
         }
     }
 
+    /// Whether what follows is encrypted: contents of rules are not to be found in it.
+    pub(crate) fn encrypted(&self) -> bool {
+        matches!(&self.state, State::Known(_, Some(parser)) if parser.is_encrypted())
+    }
+
     /// Nothing was recognised, and nothing will be.
     pub(crate) const fn failed(&self) -> bool {
         matches!(self.state, State::Failed)

@@ -226,18 +226,24 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
                 let new = data.get(fresh..).unwrap_or_default();
                 let ports = ports(flow);
                 let limits = self.protocol_limits();
-                flow.application
-                    .get_or_insert_with(|| {
-                        Box::new(Application::new(registry::Transport::Tcp, limits))
-                    })
-                    .stream(direction, start + fresh as u64, new, ports);
+                let application = flow.application.get_or_insert_with(|| {
+                    Box::new(Application::new(registry::Transport::Tcp, limits))
+                });
+                // Before and after: what turns out not to have the form is searched.
+                let before = application.encrypted();
+                application.stream(direction, start + fresh as u64, new, ports);
+                let encrypted = before && application.encrypted() && !self.limits.encrypted;
                 let inspection = Inspection {
                     unit: Unit::Stream,
                     data_start: start,
                     fresh,
                     ..self.inspection(flow, direction, headers, data)
                 };
-                self.inspect(flow, &inspection);
+                if encrypted {
+                    self.stats.encrypted_bytes += new.len() as u64;
+                } else {
+                    self.inspect(flow, &inspection);
+                }
                 self.transactions(flow, &inspection);
             }
             Event::Aside { data, start } => {

@@ -59,6 +59,8 @@ pub struct InspectorLimits {
     pub async_oneside: bool,
     /// Leave the payload of packets with a wrong checksum alone (Suricata: `checksum-validation`).
     pub checksums: bool,
+    /// Search the encrypted part of TLS too (Suricata: `encryption-handling: full`).
+    pub encrypted: bool,
     /// Bytes of payload that a [`crate::Context`] carries at most.
     pub excerpt: usize,
     /// Bytes of each direction that are asked for as evidence when a rule has matched in a flow;
@@ -78,6 +80,7 @@ impl Default for InspectorLimits {
             midstream: true,
             async_oneside: false,
             checksums: false,
+            encrypted: false,
             excerpt: 512,
             evidence: (128 + 64) << 10,
         }
@@ -91,6 +94,8 @@ pub struct InspectorStats {
     pub packets: u64,
     /// Their length on the wire.
     pub bytes: u64,
+    /// Bytes of streams that were not searched because they are encrypted.
+    pub encrypted_bytes: u64,
     /// Of the packets: ARP.
     pub arp: u64,
     /// Of the packets: neither IP nor ARP.

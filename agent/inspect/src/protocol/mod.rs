@@ -196,6 +196,11 @@ pub trait Parser: core::fmt::Debug + Send {
         Vec::new()
     }
 
+    /// Whether all that follows in both directions is encrypted, as far as its form shows.
+    fn is_encrypted(&self) -> bool {
+        false
+    }
+
     /// Connections that the two ends have agreed on since the last call.
     fn take_announced(&mut self) -> Vec<ftp::Expectation> {
         Vec::new()

@@ -64,6 +64,7 @@ const LIMITS: InspectorLimits = InspectorLimits {
     midstream: true,
     async_oneside: false,
     checksums: false,
+    encrypted: false,
     excerpt: 16,
     evidence: 100,
 };

@@ -455,6 +455,11 @@ impl Parser for Tls {
         }
     }
 
+    fn is_encrypted(&self) -> bool {
+        let hidden = |side: &Side| side.encrypted && !side.opaque;
+        self.sides.iter().all(hidden)
+    }
+
     fn footprint(&self) -> usize {
         let sides: usize = self
             .sides
