@@ -3,6 +3,7 @@
 //! Three ways side by side in one run, in turns: agent off, agent on, tcpdump on the same link. Each
 //! figure is shown as a ratio to "off" of the same round; the medians are what counts.
 
+mod engine;
 mod load;
 
 use std::{
@@ -12,7 +13,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use hydrophone_tests::{Agent, Container, Engine, Options, program, wait_for};
+use hydrophone_tests::{Agent, Container, Options, program, wait_for};
 use rustix::{param::clock_ticks_per_second, process::geteuid};
 use serde_json::Value;
 
@@ -20,6 +21,7 @@ use crate::{
     command::build_agent,
     setup::{Group, setup},
 };
+pub(crate) use engine::Engine;
 pub(crate) use load::Load;
 
 /// Seconds of each measurement.
@@ -60,7 +62,7 @@ pub(crate) fn bench(root: &Path, rounds: usize) -> Result<()> {
     ensure!(rounds > 0, "at least one round");
     setup(root, Group::Test)?;
     let agent = build_agent(root, "release")?;
-    let engine = Engine::start()?;
+    let engine = hydrophone_tests::Engine::start()?;
     let this = std::env::current_exe()?;
     let mount = format!("{}:/bench:ro", this.display());
     let server = engine.run("server", &["-v", &mount], &["/bench", "load", "serve"])?;

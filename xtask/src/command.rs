@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -21,6 +21,16 @@ pub(crate) fn check(command: &mut Command, what: &str) -> Result<()> {
         .with_context(|| format!("{what}: cannot start {command:?}"))?;
     ensure!(status.success(), "{what}: {status}");
     Ok(())
+}
+
+/// Runs a command to its end and returns its standard output; the rest of its output is ours.
+pub(crate) fn output(command: &mut Command, what: &str) -> Result<String> {
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("{what}: cannot start {command:?}"))?;
+    ensure!(output.status.success(), "{what}: {}", output.status);
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Whether a command can be started and ends well. Its output is dropped.

@@ -52,10 +52,13 @@ enum Task {
     /// Show two containers, an attack and the alerts, all of its own
     Demo,
     /// Measure what watching costs: agent off, agent on and tcpdump side by side
+    #[command(args_conflicts_with_subcommands = true)]
     Bench {
         /// Measurements of each
         #[arg(long, default_value_t = 5)]
         rounds: usize,
+        #[command(subcommand)]
+        of: Option<bench::Engine>,
     },
     /// Replay the captures under HYDROPHONE_CORPUS and compare the alerts with the reference's
     Conformance {
@@ -85,7 +88,8 @@ enum Task {
 fn main() -> ExitCode {
     let outcome = root().and_then(|root| match Cli::parse().task {
         Task::Demo => demo::demo(&root).map(|()| ExitCode::SUCCESS),
-        Task::Bench { rounds } => bench::bench(&root, rounds).map(|()| ExitCode::SUCCESS),
+        Task::Bench { of: None, rounds } => bench::bench(&root, rounds).map(|()| ExitCode::SUCCESS),
+        Task::Bench { of: Some(of), .. } => of.run(&root).map(|()| ExitCode::SUCCESS),
         Task::Conformance { filter, binary } => {
             conformance::conformance(&root, filter.as_deref(), binary)
         }
