@@ -8,8 +8,6 @@ mod number;
 mod packet;
 mod pattern;
 mod search;
-#[cfg(test)]
-mod starter_tests;
 mod state;
 #[cfg(test)]
 mod tests;
