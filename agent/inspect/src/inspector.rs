@@ -207,6 +207,11 @@ impl Inspector {
             sink,
         };
         let held = flow.footprint();
+        // With its first data, not when it begins: who transfers connects, and then says what.
+        if flow.application.is_none() && !datagram.payload.is_empty() {
+            let limits = evaluation.limits.protocols;
+            flow.application = self.expected.take(flow, packet.scope, self.now, limits);
+        }
         if let Some(segment) = &segment {
             evaluation.segment(flow, direction, segment, datagram);
         } else {
@@ -246,9 +251,7 @@ impl Inspector {
 
     fn insert(&mut self, key: &FlowKey, from_low: bool, headers: &Headers) -> FlowIndex {
         self.stats.flows_created += 1;
-        let mut flow = Flow::new(*key, from_low, headers, self.now);
-        let limits = self.limits.protocols;
-        flow.application = self.expected.take(headers, key.scope, self.now, limits);
+        let flow = Flow::new(*key, from_low, headers, self.now);
         self.stream_memory += flow.footprint();
         self.table.insert(flow)
     }

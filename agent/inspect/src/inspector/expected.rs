@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 
 use super::application::Application;
 use crate::{
-    decode::Headers,
     flow::Flow,
     packet::Timestamp,
     protocol::{
@@ -64,15 +63,15 @@ impl Expected {
         }
     }
 
-    /// What a new connection carries, if it was announced.
+    /// What a connection of which nothing was said yet carries, if it was announced.
     pub(super) fn take(
         &mut self,
-        headers: &Headers,
+        flow: &Flow,
         scope: u64,
         now: Timestamp,
         limits: Limits,
     ) -> Option<Box<Application>> {
-        if headers.protocol != TCP || self.waiting.is_empty() {
+        if flow.key.protocol != TCP || self.waiting.is_empty() {
             return None;
         }
         while self
@@ -82,9 +81,10 @@ impl Expected {
         {
             self.waiting.pop_front();
         }
+        let server = &flow.server.socket;
         let at = self.waiting.iter().position(|waiting| {
-            (waiting.from, waiting.to) == (headers.source, headers.destination)
-                && (waiting.port, waiting.scope) == (headers.ports().1, scope)
+            (waiting.from, waiting.to) == (flow.client.socket.address, server.address)
+                && (waiting.port, waiting.scope) == (server.port, scope)
         })?;
         let Expectation {
             command, file_name, ..

@@ -49,65 +49,79 @@ fn pipeline() -> Pipeline {
 /// Sids that a connection raises.
 fn connection(to: (IpAddr, u16), said: &[Said]) -> BTreeSet<u32> {
     let mut pipeline = pipeline();
-    converse(&mut pipeline, to, 40_000, said);
+    Talk::begin(&mut pipeline, to, 40_000).say(&mut pipeline, said);
     pipeline.finish();
     pipeline.sids().into_iter().collect()
 }
 
-/// A connection from its beginning, left open.
-fn converse(pipeline: &mut Pipeline, to: (IpAddr, u16), port: u16, said: &[Said]) {
-    let ends = Ends {
-        client: CLIENT,
-        server: to.0,
-        ports: (port, to.1),
-    };
-    pipeline.handshake(&ends);
-    let (mut asked, mut answered) = (1_001_u32, 5_001_u32);
-    for piece in said {
-        let (from_client, bytes) = match piece {
-            Said::Client(bytes) => (true, bytes),
-            Said::Server(bytes) => (false, bytes),
+/// An open connection.
+struct Talk {
+    ends: Ends,
+    /// The next sequence numbers of client and server.
+    next: (u32, u32),
+}
+
+impl Talk {
+    fn begin(pipeline: &mut Pipeline, to: (IpAddr, u16), port: u16) -> Self {
+        let ends = Ends {
+            client: CLIENT,
+            server: to.0,
+            ports: (port, to.1),
         };
-        for part in bytes.chunks(1_400) {
-            let length = u32::try_from(part.len()).unwrap_or(0);
-            let (from, to, ports, sequence, acknowledgement) = if from_client {
-                (ends.client, ends.server, ends.ports, asked, answered)
-            } else {
-                let ports = (ends.ports.1, ends.ports.0);
-                (ends.server, ends.client, ports, answered, asked)
+        pipeline.handshake(&ends);
+        Self {
+            ends,
+            next: (1_001, 5_001),
+        }
+    }
+
+    fn say(&mut self, pipeline: &mut Pipeline, said: &[Said]) {
+        let ends = self.ends;
+        for piece in said {
+            let (from_client, bytes) = match piece {
+                Said::Client(bytes) => (true, bytes),
+                Said::Server(bytes) => (false, bytes),
             };
-            let segment = Tcp {
-                ports,
-                sequence,
-                acknowledgement,
-                payload: part,
-                ..Tcp::default()
-            };
-            pipeline.tcp(from, to, &segment);
-            *if from_client {
-                &mut asked
-            } else {
-                &mut answered
-            } += length;
+            for part in bytes.chunks(1_400) {
+                let (asked, answered) = &mut self.next;
+                let (from, to, ports, sequence, acknowledgement) = if from_client {
+                    (ends.client, ends.server, ends.ports, asked, *answered)
+                } else {
+                    let ports = (ends.ports.1, ends.ports.0);
+                    (ends.server, ends.client, ports, answered, *asked)
+                };
+                let segment = Tcp {
+                    ports,
+                    sequence: *sequence,
+                    acknowledgement,
+                    payload: part,
+                    ..Tcp::default()
+                };
+                pipeline.tcp(from, to, &segment);
+                *sequence += u32::try_from(part.len()).unwrap_or(0);
+            }
         }
     }
 }
 
-/// Sids that a file raises which is sent by FTP, in passive mode.
+/// Sids that a file raises which is sent by FTP in passive mode: the connection for it is there
+/// before the command.
 fn stored_by_ftp(data: &[u8]) -> BTreeSet<u32> {
     let mut pipeline = pipeline();
-    let control = [
+    let login = [
         server("220 ready\r\n"),
         client("USER anonymous\r\n"),
         server("230 in\r\n"),
-        client("PASV\r\n"),
-        server("227 Entering Passive Mode (172,18,0,3,200,1).\r\n"),
-        client("STOR x\r\n"),
-        server("150 go\r\n"),
+        client("EPSV\r\n"),
+        server("229 Entering extended passive mode (|||51201|).\r\n"),
     ]
     .concat();
-    converse(&mut pipeline, (PEER, 21), 40_000, &control);
-    converse(&mut pipeline, (PEER, 200 * 256 + 1), 40_001, &client(data));
+    let store = [client("STOR x\r\n"), server("150 go\r\n")].concat();
+    let mut control = Talk::begin(&mut pipeline, (PEER, 21), 40_000);
+    control.say(&mut pipeline, &login);
+    let mut transfer = Talk::begin(&mut pipeline, (PEER, 51_201), 40_001);
+    control.say(&mut pipeline, &store);
+    transfer.say(&mut pipeline, &client(data));
     pipeline.finish();
     pipeline.sids().into_iter().collect()
 }
