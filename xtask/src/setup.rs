@@ -1,7 +1,8 @@
 //! `cargo xtask setup`: what is missing on a Debian host, installed or explained.
 
 use std::{
-    env,
+    env, fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -51,18 +52,53 @@ const TEST_PACKAGES: &[(&str, &str)] = &[
     ("rsyslogd", "rsyslog"),
 ];
 
+/// Servers and clients that the end-to-end tests start in containers, known in the same way, each with
+/// the services that its package starts on the host.
+const SERVER_PACKAGES: &[(&str, &str, &[&str])] = &[
+    ("curl", "curl", &[]),
+    ("nginx", "nginx-light", &["nginx"]),
+    ("nghttpd", "nghttp2-server", &[]),
+    ("etcd", "etcd-server", &["etcd"]),
+    ("openssl", "openssl", &[]),
+    ("redis-server", "redis-server", &["redis-server"]),
+    ("/usr/lib/postgresql", "postgresql", &["postgresql"]),
+    ("dnsmasq", "dnsmasq-base", &[]),
+    ("dig", "bind9-dnsutils", &[]),
+    (
+        "/usr/lib/python3/dist-packages/aiosmtpd",
+        "python3-aiosmtpd",
+        &[],
+    ),
+    (
+        "/usr/lib/python3/dist-packages/pyftpdlib",
+        "python3-pyftpdlib",
+        &[],
+    ),
+    ("smbd", "samba", &["smbd", "nmbd", "samba-ad-dc"]),
+    ("smbclient", "smbclient", &[]),
+    ("sshd", "openssh-server", &["ssh"]),
+];
+
 /// Makes sure that everything of `group` is there.
 pub(crate) fn setup(root: &Path, group: Group) -> Result<()> {
     let mut packages = Vec::new();
     if build_ebpf::Toolchain::detect().is_err() {
         packages.extend(["rustc-web", "rust-web-src"]);
     }
+    let mut services = Vec::new();
     if group >= Group::Test {
         packages.extend(missing_packages());
+        for (_, package, brought) in SERVER_PACKAGES.iter().filter(|(file, ..)| is_missing(file)) {
+            packages.push(package);
+            services.extend_from_slice(brought);
+        }
     }
     packages.dedup();
     if !packages.is_empty() {
+        let quiet = QuietInstall::begin(!services.is_empty())?;
         install_packages(&packages)?;
+        drop(quiet);
+        disable(&services)?;
     }
     build_ebpf::Toolchain::detect()?;
     build_ebpf::bpf_linker(root)?;
@@ -77,11 +113,53 @@ pub(crate) fn setup(root: &Path, group: Group) -> Result<()> {
 fn missing_packages() -> impl Iterator<Item = &'static str> {
     TEST_PACKAGES
         .iter()
-        .filter(|(file, _)| match Path::new(file).is_absolute() {
-            true => !Path::new(file).exists(),
-            false => program(file).is_err(),
-        })
+        .filter(|(file, _)| is_missing(file))
         .map(|(_, package)| *package)
+}
+
+fn is_missing(file: &str) -> bool {
+    match Path::new(file).is_absolute() {
+        true => !Path::new(file).exists(),
+        false => program(file).is_err(),
+    }
+}
+
+/// While it lives no package starts a service (Debian: `invoke-rc.d(8)`, `policy-rc.d`).
+struct QuietInstall {
+    wrote: bool,
+}
+
+impl QuietInstall {
+    const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+    /// Writes the policy, unless it is not wanted or the host has one of its own, which stays.
+    fn begin(wanted: bool) -> Result<Self> {
+        let wrote = wanted && geteuid().is_root() && !Path::new(Self::POLICY).exists();
+        if wrote {
+            fs::write(Self::POLICY, "#!/bin/sh\nexit 101\n").context(Self::POLICY)?;
+            fs::set_permissions(Self::POLICY, fs::Permissions::from_mode(0o755))?;
+        }
+        Ok(Self { wrote })
+    }
+}
+
+impl Drop for QuietInstall {
+    fn drop(&mut self) {
+        if self.wrote {
+            // Nothing else is left to do about it.
+            let _ = fs::remove_file(Self::POLICY);
+        }
+    }
+}
+
+/// Keeps the services of packages that were missing from starting with the host.
+fn disable(services: &[&str]) -> Result<()> {
+    for service in services {
+        println!("setup: the service `{service}` stays off");
+        let mut command = Command::new("update-rc.d");
+        check(command.args([service, "disable"]), "update-rc.d")?;
+    }
+    Ok(())
 }
 
 fn install_packages(packages: &[&str]) -> Result<()> {
