@@ -8,7 +8,9 @@ mod container;
 mod engine;
 mod event;
 mod host;
+pub mod ordinary;
 mod process;
+pub mod servers;
 
 pub use agent::{Agent, Options};
 pub use container::Container;

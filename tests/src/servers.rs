@@ -3,7 +3,8 @@
 use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, Result};
-use hydrophone_tests::{Container, Engine};
+
+use crate::{container::Container, engine::Engine};
 
 /// A container that runs a shell script to its end.
 fn script<'a>(
@@ -31,7 +32,10 @@ fn certificate(subject: &str) -> String {
 }
 
 /// nginx, badly configured: all of the container's files, compressed where a client likes it.
-pub(crate) fn nginx(engine: &Engine) -> Result<Container<'_>> {
+///
+/// # Errors
+/// When it does not come up; with what it wrote.
+pub fn nginx(engine: &Engine) -> Result<Container<'_>> {
     const CONFIG: &str = r#"
 mkdir -p /run/secrets/kubernetes.io/serviceaccount
 echo eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJrdWJlcm5ldGVzIn0.c2lnbmF0dXJl \
@@ -47,7 +51,11 @@ http {
     server { listen 80; listen 443 ssl; ssl_certificate /tmp/cert; ssl_certificate_key /tmp/key; root /; }
 }
 END
-mkdir -p /var/log/nginx
+mkdir -p /var/log/nginx /tmp/x/DEBIAN
+printf 'Package: x\nVersion: 1\nArchitecture: all\nMaintainer: a <a@b>\nDescription: x\n' > /tmp/x/DEBIAN/control
+/usr/bin/dpkg-deb --build /tmp/x /tmp/x.deb >/dev/null
+tar -C /usr/share -czf /tmp/x.tar.gz doc/adduser
+head -c 8000000 /dev/urandom > /tmp/bulk
 exec nginx -c /tmp/nginx.conf
 "#;
     let command = certificate("/CN=web") + CONFIG;
@@ -55,7 +63,10 @@ exec nginx -c /tmp/nginx.conf
 }
 
 /// HTTP/2 in clear text.
-pub(crate) fn nghttpd(engine: &Engine) -> Result<Container<'_>> {
+///
+/// # Errors
+/// When it does not come up; with what it wrote.
+pub fn nghttpd(engine: &Engine) -> Result<Container<'_>> {
     script(
         engine,
         "nghttpd",
@@ -66,14 +77,20 @@ pub(crate) fn nghttpd(engine: &Engine) -> Result<Container<'_>> {
 }
 
 /// etcd, open to all.
-pub(crate) fn etcd(engine: &Engine) -> Result<Container<'_>> {
+///
+/// # Errors
+/// When it does not come up; with what it wrote.
+pub fn etcd(engine: &Engine) -> Result<Container<'_>> {
     let command = "exec etcd --data-dir /tmp/etcd --listen-client-urls http://0.0.0.0:2379 \
                    --advertise-client-urls http://127.0.0.1:2379";
     script(engine, "etcd", &[], 2379, command)
 }
 
 /// The test's own Docker Engine, its socket handed out by TCP.
-pub(crate) fn docker_api(engine: &Engine) -> Result<Container<'_>> {
+///
+/// # Errors
+/// When it does not come up; with what it wrote.
+pub fn docker_api(engine: &Engine) -> Result<Container<'_>> {
     const FORWARD: &str = r"
 import socket, threading
 def pump(source, sink):
@@ -93,21 +110,30 @@ while True:
 }
 
 /// A TLS server with the certificate subject of a known attack tool.
-pub(crate) fn tls(engine: &Engine) -> Result<Container<'_>> {
+///
+/// # Errors
+/// When it does not come up; with what it wrote.
+pub fn tls(engine: &Engine) -> Result<Container<'_>> {
     let command = certificate("/O=cobaltstrike/CN=Major Cobalt Strike")
         + "exec openssl s_server -accept 443 -www -quiet -key /tmp/key -cert /tmp/cert";
     script(engine, "tls", &[], 443, &command)
 }
 
 /// Redis, open to all.
-pub(crate) fn redis(engine: &Engine) -> Result<Container<'_>> {
+///
+/// # Errors
+/// When it does not come up; with what it wrote.
+pub fn redis(engine: &Engine) -> Result<Container<'_>> {
     let command = "exec redis-server --protected-mode no --save '' --dir /tmp \
                    --enable-protected-configs yes --enable-module-command yes";
     script(engine, "redis", &[], 6379, command)
 }
 
 /// Where PostgreSQL's programs are.
-pub(crate) fn postgres_programs() -> Result<PathBuf> {
+///
+/// # Errors
+/// When it is not installed.
+pub fn postgres_programs() -> Result<PathBuf> {
     let mut versions = fs::read_dir("/usr/lib/postgresql")
         .context("PostgreSQL is not installed: run `cargo xtask setup`")?
         .map(|entry| Ok(entry?.path().join("bin")))
@@ -118,7 +144,10 @@ pub(crate) fn postgres_programs() -> Result<PathBuf> {
 }
 
 /// PostgreSQL, with a superuser `nobody` whom everybody is believed to be.
-pub(crate) fn postgres(engine: &Engine) -> Result<Container<'_>> {
+///
+/// # Errors
+/// When it does not come up; with what it wrote.
+pub fn postgres(engine: &Engine) -> Result<Container<'_>> {
     let programs = postgres_programs()?;
     let programs = programs.display();
     // PostgreSQL refuses to run as root.
@@ -133,7 +162,10 @@ pub(crate) fn postgres(engine: &Engine) -> Result<Container<'_>> {
 }
 
 /// dnsmasq, which knows one name.
-pub(crate) fn dnsmasq(engine: &Engine) -> Result<Container<'_>> {
+///
+/// # Errors
+/// When it does not come up; with what it wrote.
+pub fn dnsmasq(engine: &Engine) -> Result<Container<'_>> {
     let command = "exec dnsmasq -k --conf-file=/dev/null --no-resolv --no-hosts --user=root \
                    --pid-file=/tmp/pid --address=/web.test/198.18.0.9 --auth-zone=test \
                    --auth-server=ns.test,eth0";
@@ -141,19 +173,28 @@ pub(crate) fn dnsmasq(engine: &Engine) -> Result<Container<'_>> {
 }
 
 /// A mail server that takes everything.
-pub(crate) fn smtp(engine: &Engine) -> Result<Container<'_>> {
+///
+/// # Errors
+/// When it does not come up; with what it wrote.
+pub fn smtp(engine: &Engine) -> Result<Container<'_>> {
     let command = "exec python3 -m aiosmtpd -n -l 0.0.0.0:25 -c aiosmtpd.handlers.Sink";
     script(engine, "smtp", &[], 25, command)
 }
 
 /// An FTP server where anybody may write.
-pub(crate) fn ftp(engine: &Engine) -> Result<Container<'_>> {
+///
+/// # Errors
+/// When it does not come up; with what it wrote.
+pub fn ftp(engine: &Engine) -> Result<Container<'_>> {
     let command = "mkdir /srv; cd /srv; exec python3 -m pyftpdlib -w -p 21 -d /srv";
     script(engine, "ftp", &[], 21, command)
 }
 
 /// Samba, a share where anybody may write.
-pub(crate) fn samba(engine: &Engine) -> Result<Container<'_>> {
+///
+/// # Errors
+/// When it does not come up; with what it wrote.
+pub fn samba(engine: &Engine) -> Result<Container<'_>> {
     const CONFIG: &str = r"
 mkdir -p /srv /tmp/s /var/log/samba /var/lib/samba/private /var/cache/samba /run/samba
 chmod 777 /srv
@@ -182,7 +223,10 @@ exec smbd --foreground --no-process-group --debug-stdout -s /tmp/smb.conf
 }
 
 /// OpenSSH, with root's key in `/root/.ssh`.
-pub(crate) fn sshd(engine: &Engine) -> Result<Container<'_>> {
+///
+/// # Errors
+/// When it does not come up; with what it wrote.
+pub fn sshd(engine: &Engine) -> Result<Container<'_>> {
     let command = "echo 'sshd:x:100:65534::/run/sshd:/bin/false' >> /etc/passwd
                    mkdir -p /run/sshd /root/.ssh
                    chmod 700 /root /root/.ssh

