@@ -50,6 +50,7 @@ const TEST_PACKAGES: &[(&str, &str)] = &[
     ("redis-benchmark", "redis-tools"),
     ("tcpdump", "tcpdump"),
     ("rsyslogd", "rsyslog"),
+    ("systemd-analyze", "systemd"),
 ];
 
 /// Servers and clients that the end-to-end tests start in containers, known in the same way, each with
