@@ -91,7 +91,7 @@ impl ApplicationRecord {
         let shown = transaction
             .instances()
             .iter()
-            .filter(|instance| !instance.buffer.is_streamed());
+            .filter(|instance| !instance.buffer.is_streamed() && !instance.buffer.is_frame());
         Self {
             protocol,
             transaction: transaction.id,

@@ -84,13 +84,14 @@ impl Inspector {
     /// Uses other rules from the next packet on. Flows, streams, transactions and what rules have set
     /// on them are kept; what was matched, wholly or in part, is forgotten.
     pub fn replace_engine(&mut self, engine: Arc<Engine>) {
+        let frames = engine.frames();
         self.engine = engine;
         self.table.for_each(|flow| {
             flow.client.matches = Default::default();
             flow.server.matches = Default::default();
             flow.state.forget_rules();
             if let Some(application) = &mut flow.application {
-                application.transactions.forget_rules();
+                application.transactions.forget_rules(frames);
             }
         });
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{Inspection, Rule, Scratch, gate::Gates, pattern::fast_pattern, state::States};
 use crate::{
     flow::Direction,
-    protocol::{AppProtocol, Buffer, Stage, Transaction},
+    protocol::{AppProtocol, Buffer, FrameSet, Stage, Transaction},
     rule::{AboutFlow, StateChange, StateTest, Target},
     signature::Action,
 };
@@ -27,6 +27,8 @@ pub(super) struct Compiled {
     decided_at: Vec<Option<Stage>>,
     /// A rule asks for the hash of a file or mail.
     pub(super) hashes: bool,
+    /// Frames that rules look into.
+    pub(super) frames: FrameSet,
     payloads: Payloads,
     buffers: Buffers,
 }
@@ -84,6 +86,7 @@ impl Compiled {
             states: rules.iter().map(|rule| States::new(rule)).collect(),
             decided_at: rules.iter().map(|rule| rule.decided_at()).collect(),
             hashes: rules.iter().any(|rule| wants_hashes(rule)),
+            frames: frames(&rules),
             about_flow: rules.iter().map(|rule| rule.about_flow()).collect(),
             gates: Gates::new(rules.iter().map(|rule| &**rule)),
             payloads: Payloads::new(&rules),
@@ -125,6 +128,15 @@ impl Compiled {
     ) {
         self.buffers.candidates(transaction, protocol, direction);
     }
+}
+
+/// The frames that the rules look into.
+fn frames(rules: &[Arc<Rule>]) -> FrameSet {
+    let groups = rules.iter().flat_map(|rule| &rule.groups);
+    groups.fold(FrameSet::NONE, |set, group| match group.target {
+        Target::Transaction(buffer) => set.with(buffer),
+        _ => set,
+    })
 }
 
 fn wants_hashes(rule: &Rule) -> bool {

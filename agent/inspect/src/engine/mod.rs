@@ -25,7 +25,7 @@ pub use view::{FlowView, Inspection, Unit};
 
 use crate::{
     flow::Direction,
-    protocol::Transaction,
+    protocol::{FrameSet, Transaction},
     rule::{AboutFlow, Group, RuleSet},
     signature::Action,
 };
@@ -125,6 +125,12 @@ impl Engine {
     #[must_use]
     pub const fn wants_hashes(&self) -> bool {
         self.compiled.hashes
+    }
+
+    /// The frames that rules look into.
+    #[must_use]
+    pub const fn frames(&self) -> FrameSet {
+        self.compiled.frames
     }
 
     /// Goes on with what the rules of `previous` have set on hosts.

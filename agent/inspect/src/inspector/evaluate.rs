@@ -135,6 +135,7 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
     fn protocol_limits(&self) -> Limits {
         Limits {
             hashes: self.limits.protocols.hashes || self.engine.wants_hashes(),
+            frames: self.engine.frames(),
             ..self.limits.protocols
         }
     }
@@ -330,7 +331,7 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
                     ..*inspection
                 }
             };
-            for transaction in application.transactions.iter_mut() {
+            for transaction in application.transactions.all_mut() {
                 if transaction.take_dirty(direction) {
                     self.transaction(flow, protocol, &seen, transaction);
                 }

@@ -164,6 +164,50 @@ named! {
         QuicSni: "quic.sni",
         QuicUserAgent: "quic.ua",
         WebsocketPayload: "websocket.payload",
+        // Frames: the records of a protocol. They come last, see `frame_index`.
+        FrameDnsPdu: "frame:dns.pdu",
+        FrameEnipPdu: "frame:enip.pdu",
+        FrameEnipHdr: "frame:enip.hdr",
+        FrameEnipData: "frame:enip.data",
+        FrameHttp2Pdu: "frame:http2.pdu",
+        FrameHttp2Hdr: "frame:http2.hdr",
+        FrameHttp2Data: "frame:http2.data",
+        FrameKrb5Pdu: "frame:krb5.pdu",
+        FrameKrb5Hdr: "frame:krb5.hdr",
+        FrameKrb5Data: "frame:krb5.data",
+        FrameLdapPdu: "frame:ldap.pdu",
+        FrameSipPdu: "frame:sip.pdu",
+        FrameSipRequestLine: "frame:sip.request.line",
+        FrameSipRequestHeaders: "frame:sip.request.headers",
+        FrameSipRequestBody: "frame:sip.request.body",
+        FrameSipResponseLine: "frame:sip.response.line",
+        FrameSipResponseHeaders: "frame:sip.response.headers",
+        FrameSipResponseBody: "frame:sip.response.body",
+        FrameNbssPdu: "frame:smb.nbss.pdu",
+        FrameNbssHdr: "frame:smb.nbss.hdr",
+        FrameNbssData: "frame:smb.nbss.data",
+        FrameSmb1Pdu: "frame:smb.smb1.pdu",
+        FrameSmb1Hdr: "frame:smb.smb1.hdr",
+        FrameSmb1Data: "frame:smb.smb1.data",
+        FrameSmb2Pdu: "frame:smb.smb2.pdu",
+        FrameSmb2Hdr: "frame:smb.smb2.hdr",
+        FrameSmb2Data: "frame:smb.smb2.data",
+        FrameSmb3Pdu: "frame:smb.smb3.pdu",
+        FrameSmb3Hdr: "frame:smb.smb3.hdr",
+        FrameSmb3Data: "frame:smb.smb3.data",
+        FrameSmtpCommandLine: "frame:smtp.command_line",
+        FrameSmtpData: "frame:smtp.data",
+        FrameSmtpResponseLine: "frame:smtp.response_line",
+        FrameSnmpPdu: "frame:snmp.pdu",
+        FrameSshRecordPdu: "frame:ssh.record.pdu",
+        FrameSshRecordHdr: "frame:ssh.record.hdr",
+        FrameSshRecordData: "frame:ssh.record.data",
+        FrameTlsPdu: "frame:tls.pdu",
+        FrameTlsHdr: "frame:tls.hdr",
+        FrameTlsData: "frame:tls.data",
+        FrameWebsocketPdu: "frame:websocket.pdu",
+        FrameWebsocketHeader: "frame:websocket.header",
+        FrameWebsocketData: "frame:websocket.data",
     }
 }
 
@@ -335,6 +379,18 @@ impl Buffer {
         }
     }
 
+    /// The number of a frame among the frames (Suricata: `frame`); `None` for other buffers.
+    #[must_use]
+    pub const fn frame_index(self) -> Option<usize> {
+        self.index().checked_sub(Self::FrameDnsPdu.index())
+    }
+
+    /// Whether it is a record of the protocol, and no part of a transaction.
+    #[must_use]
+    pub const fn is_frame(self) -> bool {
+        self.frame_index().is_some()
+    }
+
     /// Position in [`Buffer::ALL`].
     #[must_use]
     pub const fn index(self) -> usize {
@@ -345,6 +401,14 @@ impl Buffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn frames_come_last_and_are_few() {
+        for buffer in Buffer::ALL {
+            assert_eq!(buffer.is_frame(), buffer.name().starts_with("frame:"));
+            assert!(buffer.frame_index().is_none_or(|at| at < 64));
+        }
+    }
 
     #[test]
     fn every_name_leads_back_to_its_buffer() {

@@ -3,6 +3,7 @@
 //! A parser is fed the bytes of either direction as they come and pushes what it finds into
 //! [`Transactions`], in one form for all protocols. Nothing here knows rules.
 
+mod annotation;
 mod ber;
 mod buffer;
 pub mod dcerpc;
@@ -30,12 +31,15 @@ pub mod snmp;
 pub mod ssh;
 pub mod tls;
 mod transaction;
+mod transactions;
 pub mod websocket;
 
+pub use annotation::FrameSet;
 pub(crate) use buffer::named;
 pub use buffer::{Buffer, Field};
 pub use registry::{Transport, parser};
-pub use transaction::{Instance, Stage, Transaction, Transactions};
+pub use transaction::{Instance, Stage, Transaction};
+pub use transactions::Transactions;
 
 use crate::flow::Direction;
 
@@ -99,6 +103,8 @@ pub struct Limits {
     pub layers: usize,
     /// Whether files are hashed.
     pub hashes: bool,
+    /// The frames that are kept; each is cut where a body would be.
+    pub frames: FrameSet,
 }
 
 impl Default for Limits {
@@ -111,6 +117,7 @@ impl Default for Limits {
             decompressed: 1 << 20,
             layers: 2,
             hashes: false,
+            frames: FrameSet::NONE,
         }
     }
 }
@@ -118,7 +125,7 @@ impl Default for Limits {
 /// What limits cut off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LimitCounters {
-    /// Transactions given up because [`Limits::transactions`] was reached.
+    /// Transactions and frames given up because [`Limits::transactions`] was reached.
     pub transactions_dropped: u64,
     /// Requests that waited for their response, or announced connections that waited to be taken
     /// up, and were given up because there were too many.

@@ -1,10 +1,9 @@
 //! What one request and its response were made of, protocol by protocol in one form.
 
 use core::ops::Range;
-use std::collections::VecDeque;
 
 use super::file::Inspection;
-use super::{Buffer, Field, LimitCounters, Limits};
+use super::{Buffer, Field, Limits};
 use crate::flow::Direction;
 
 /// How far one direction of a transaction has come.
@@ -79,7 +78,7 @@ pub struct Transaction {
 const MAX_INSTANCES: usize = 1_024;
 
 impl Transaction {
-    fn new(id: u64, limits: &Limits) -> Self {
+    pub(super) fn new(id: u64, limits: &Limits) -> Self {
         Self {
             id,
             arena: Vec::new(),
@@ -272,7 +271,7 @@ impl Transaction {
             .unwrap_or_default()
     }
 
-    fn is_complete(&self) -> bool {
+    pub(super) fn is_complete(&self) -> bool {
         self.stages == [Stage::Complete; 2]
     }
 
@@ -354,6 +353,22 @@ impl Transaction {
         }
     }
 
+    /// Has all that has come looked at again: there are other rules.
+    pub(super) fn forget_rules(&mut self) {
+        self.matching = Default::default();
+        for instance in &mut self.instances {
+            instance.scanned = 0;
+            instance.finished = false;
+        }
+    }
+
+    /// Whether it is a frame (see [`super::annotation`]) and no exchange.
+    #[must_use]
+    pub fn is_frame(&self) -> bool {
+        let first = self.instances.first();
+        first.is_some_and(|instance| instance.buffer.is_frame())
+    }
+
     fn touch(&mut self, direction: Direction) {
         let at = direction.index();
         if let (Some(dirty), Some(pushed)) = (self.dirty.get_mut(at), self.pushed.get_mut(at)) {
@@ -390,116 +405,5 @@ impl Instance {
             Place::Arena(_) => None,
             Place::Body(body) => Some(body.length),
         }
-    }
-}
-
-/// The transactions of one flow that are not over.
-#[derive(Debug, Default)]
-pub struct Transactions {
-    queue: VecDeque<Transaction>,
-    next: u64,
-    limits: Limits,
-    /// What limits cut off.
-    pub counters: LimitCounters,
-}
-
-impl Transactions {
-    /// None yet.
-    #[must_use]
-    pub fn new(limits: Limits) -> Self {
-        Self {
-            limits,
-            ..Self::default()
-        }
-    }
-
-    /// The limits that parsers keep.
-    #[must_use]
-    pub const fn limits(&self) -> &Limits {
-        &self.limits
-    }
-
-    /// Begins one and returns its number. When there are too many, the oldest is given up and
-    /// counted: of those that are complete if there is one, so that a flood of short ones does not
-    /// push out what is still coming.
-    pub fn begin(&mut self) -> u64 {
-        if self.queue.len() >= self.limits.transactions.max(1) {
-            let complete = self.queue.iter().position(Transaction::is_complete);
-            let dropped = self.queue.remove(complete.unwrap_or(0));
-            self.counters.transactions_dropped += 1;
-            self.counters.bytes_left_out += dropped.map_or(0, |it| it.truncated);
-        }
-        let id = self.next;
-        self.next += 1;
-        self.queue.push_back(Transaction::new(id, &self.limits));
-        id
-    }
-
-    /// One by its number, if it is not over.
-    pub fn get(&mut self, id: u64) -> Option<&mut Transaction> {
-        let at = self.queue.binary_search_by_key(&id, |it| it.id).ok()?;
-        self.queue.get_mut(at)
-    }
-
-    /// The youngest.
-    pub fn last(&mut self) -> Option<&mut Transaction> {
-        self.queue.back_mut()
-    }
-
-    /// The number that the next one gets.
-    #[must_use]
-    pub const fn next_id(&self) -> u64 {
-        self.next
-    }
-
-    /// All, oldest first.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Transaction> {
-        self.queue.iter_mut()
-    }
-
-    /// Lets go of all.
-    pub(crate) fn clear(&mut self) {
-        let left_out: u64 = self.queue.iter().map(|it| it.truncated).sum();
-        self.counters.bytes_left_out += left_out;
-        self.queue.clear();
-    }
-
-    /// Has all that has come looked at again: there are other rules.
-    pub(crate) fn forget_rules(&mut self) {
-        for transaction in &mut self.queue {
-            transaction.matching = Default::default();
-            for instance in &mut transaction.instances {
-                instance.scanned = 0;
-                instance.finished = false;
-            }
-        }
-    }
-
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.queue.len()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.queue.is_empty()
-    }
-
-    /// Lets go of those that are complete in both directions.
-    pub fn retire(&mut self) {
-        let left_out = &mut self.counters.bytes_left_out;
-        self.queue.retain(|transaction| {
-            let over = transaction.is_complete();
-            *left_out += if over { transaction.truncated } else { 0 };
-            !over
-        });
-    }
-
-    /// Bytes of memory held.
-    #[must_use]
-    pub fn footprint(&self) -> usize {
-        self.queue.iter().map(Transaction::footprint).sum()
     }
 }

@@ -53,6 +53,15 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// The application protocol, if it is one.
+    #[must_use]
+    pub const fn application(self) -> Option<AppProtocol> {
+        match self {
+            Self::Application(protocol) => Some(protocol),
+            _ => None,
+        }
+    }
+
     /// The IP protocol number, if there is just one.
     #[must_use]
     pub const fn transport(self) -> Option<u8> {

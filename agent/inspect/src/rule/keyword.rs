@@ -20,7 +20,7 @@ use super::{
     test::{Group, Target, Test, Value},
     transform::{self, Transform},
 };
-use crate::protocol::{Buffer, Field};
+use crate::protocol::{AppProtocol, Buffer, Field};
 
 /// Most tests of one rule.
 const MAX_TESTS: usize = 256;
@@ -79,6 +79,8 @@ pub(super) struct Options {
     /// `requires` that this engine does not meet: the rule is for another one.
     pub(super) not_for_us: Option<String>,
     pub(super) variables: Variables,
+    /// The application protocol of the header.
+    pub(super) application: Option<AppProtocol>,
     /// The group that a sticky buffer has made current.
     pub(super) current: Option<usize>,
     /// Where the last test went.
@@ -231,8 +233,16 @@ pub(super) struct Files<'a> {
 }
 
 /// Applies all options of a rule. All faults are reported.
-pub(super) fn parse(span: Span<'_>, files: &mut Files<'_>, faults: &mut Vec<Fault>) -> Options {
-    let mut options = Options::default();
+pub(super) fn parse(
+    span: Span<'_>,
+    application: Option<AppProtocol>,
+    files: &mut Files<'_>,
+    faults: &mut Vec<Fault>,
+) -> Options {
+    let mut options = Options {
+        application,
+        ..Options::default()
+    };
     for option in split(span) {
         let (name, value) = match option.split_once(':') {
             Some((name, value)) => (name.trim(), value.trim()),

@@ -7,6 +7,7 @@ mod classification;
 mod content;
 mod dataset;
 mod diagnostic;
+mod frame;
 mod group;
 mod header;
 mod header_buffer;
@@ -163,6 +164,14 @@ impl Rule {
             .collect::<Option<Vec<Stage>>>()
             .filter(|_| fixed)
             .and_then(|stages| stages.into_iter().max())
+    }
+
+    /// Whether it is decided on frames, each by itself.
+    #[must_use]
+    pub fn on_frames(&self) -> bool {
+        let frame =
+            |group: &Group| matches!(group.target, Target::Transaction(it) if it.is_frame());
+        self.groups.iter().any(frame)
     }
 
     /// Whether it is decided on transactions.

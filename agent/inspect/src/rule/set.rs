@@ -9,6 +9,7 @@ use super::{
     Rule, Variables, classification,
     dataset::Datasets,
     diagnostic::{Diagnostic, Fault, Severity},
+    frame,
     header::{self, Header},
     identity::IdentityConditions,
     keyword::{self, Files, Options},
@@ -141,11 +142,12 @@ impl RuleSetBuilder {
             }
         };
         let header = header::parse(head, &self.variables, faults);
+        let application = header.as_ref().and_then(|it| it.protocol.application());
         let mut files = Files {
             datasets: &mut self.datasets,
             load,
         };
-        let options = keyword::parse(options, &mut files, faults);
+        let options = keyword::parse(options, application, &mut files, faults);
         if let Some(wanted) = &options.not_for_us {
             let message = format!("left out, as it asks: needs {wanted}");
             let fault = Fault::new(span.at, message).keyword("requires");
@@ -156,6 +158,7 @@ impl RuleSetBuilder {
         let signature = self.signature(source, span, &options, faults)?;
         let header = header?;
         keyword::fit(&options, header.protocol, span, faults);
+        frame::fit(&options, span, faults);
         if header.action == Action::Pass && options.asks_who() {
             let message = "a pass rule is decided before it is known who the two ends are";
             let fault = Fault::new(span.at, message)
@@ -324,6 +327,9 @@ fn application_of(protocol: Protocol, groups: &[Group]) -> Option<AppProtocol> {
 
 /// The protocol that alone has a buffer.
 fn protocol_of(buffer: Buffer) -> Option<AppProtocol> {
+    if buffer.is_frame() {
+        return frame::protocol(buffer);
+    }
     let protocol = match buffer.name().split('.').next()? {
         "http" => AppProtocol::Http,
         "dns" => AppProtocol::Dns,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     IntegerTest, bytes, content,
     diagnostic::Fault,
-    integer,
+    frame, integer,
     keyword::{Options, alone, long_enough, number, quoted, relation, set},
     options,
     packet::{self, PacketTest},
@@ -223,6 +223,7 @@ pub(super) const KEYWORDS: &[(&str, Apply)] = &[
     ("udpv6-csum", |o, v| packet(o, checksum("udp", v))),
     ("icmpv4-csum", |o, v| packet(o, checksum("icmp", v))),
     ("icmpv6-csum", |o, v| packet(o, checksum("icmp", v))),
+    ("frame", frame::parse),
     ("app-layer-protocol", app_layer_protocol),
     ("app-layer-event", |o, v| {
         // What stands behind a comma is when the event is looked for: here, as soon as it is raised.

@@ -19,7 +19,7 @@ use hydrophone_inspect::{
     flow::Direction,
     flow::{FragmentLimits, StreamLimits},
     inspector::Timeouts,
-    protocol::{self, AppProtocol, Limits, Status, Transactions, Transport},
+    protocol::{self, AppProtocol, FrameSet, Limits, Status, Transactions, Transport},
     rule::{RuleSetBuilder, STARTER, STARTER_NAME, Variables},
 };
 
@@ -60,6 +60,7 @@ const LIMITS: InspectorLimits = InspectorLimits {
         decompressed: 256,
         layers: 2,
         hashes: true,
+        frames: FrameSet::NONE,
     },
     midstream: true,
     async_oneside: false,

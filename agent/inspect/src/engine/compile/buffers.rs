@@ -19,9 +19,13 @@ pub(super) struct Buffers {
     lists: Vec<List>,
     /// Positions in `lists` for each buffer.
     by_buffer: Vec<Vec<usize>>,
-    /// Rules without a pattern, by protocol (none: all) and direction.
-    others: HashMap<(Option<AppProtocol>, bool), Vec<u32>>,
+    /// Rules without a pattern, on transactions or on frames.
+    others: HashMap<Unsearched, Vec<u32>>,
 }
+
+/// What rules without a pattern are tried on: the protocol (none: any), whether to the server, and
+/// whether on frames instead of transactions.
+type Unsearched = (Option<AppProtocol>, bool, bool);
 
 /// Rules that search one buffer after the same transforms.
 #[derive(Debug)]
@@ -68,7 +72,7 @@ impl Buffers {
                         }
                     }
                     _ => others
-                        .entry((rule.application, to_server))
+                        .entry((rule.application, to_server, rule.on_frames()))
                         .or_default()
                         .push(index),
                 }
@@ -103,10 +107,12 @@ impl Buffers {
         let to_server = direction == Direction::ToServer;
         let mut found = core::mem::take(&mut transaction.matching.candidates);
         let side = usize::from(to_server);
+        let frame = transaction.is_frame();
         let begun = transaction.matching.begun.get_mut(side);
         if begun.is_some_and(|begun| !core::mem::replace(begun, true)) {
-            let special = protocol.and_then(|_| self.others.get(&(protocol, to_server)));
-            let general = self.others.get(&(None, to_server));
+            let of = |protocol| self.others.get(&(protocol, to_server, frame));
+            let special = protocol.and_then(|_| of(protocol));
+            let general = of(None);
             for rule in [special, general].into_iter().flatten().flatten() {
                 push(&mut found, *rule);
             }
@@ -118,8 +124,7 @@ impl Buffers {
                 AppProtocol::Dns,
             ] {
                 if protocol.is_some_and(|it| it != wider && wider.includes(it)) {
-                    let rules = self.others.get(&(Some(wider), to_server));
-                    for rule in rules.into_iter().flatten() {
+                    for rule in of(Some(wider)).into_iter().flatten() {
                         push(&mut found, *rule);
                     }
                 }

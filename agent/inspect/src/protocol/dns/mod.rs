@@ -124,6 +124,7 @@ impl Dns {
         } else {
             direction
         };
+        out.frames.push(direction, Buffer::FrameDnsPdu, data);
         let id = out.begin();
         let Some(transaction) = out.get(id) else {
             return;

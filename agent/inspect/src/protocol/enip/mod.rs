@@ -1,8 +1,9 @@
 //! `EtherNet/IP` encapsulation over TCP and UDP. Each message is a transaction of its own, over at once.
 
+use super::annotation::{RecordFrames, RecordNames};
 use super::ber::Missing;
 use super::frames::BothFrames;
-use super::{Field, Parser, Probe, Stage, Status, Transactions};
+use super::{Buffer, Field, Parser, Probe, Stage, Status, Transactions};
 use crate::flow::Direction;
 
 /// Command, length, session, status, context and options.
@@ -42,6 +43,13 @@ pub fn probe(_direction: Direction, data: &[u8]) -> Probe {
     }
 }
 
+/// The frames of a record.
+const RECORD: RecordNames = RecordNames {
+    pdu: Buffer::FrameEnipPdu,
+    header: Buffer::FrameEnipHdr,
+    data: Buffer::FrameEnipData,
+};
+
 /// Follows one flow.
 #[derive(Debug, Default)]
 pub struct Enip {
@@ -66,6 +74,7 @@ impl Parser for Enip {
                 Ok(None) => return Status::Ok,
                 Err(_) => return Status::Failed,
             };
+            RecordFrames::new(direction, RECORD, out).whole(&record, HEADER);
             let id = out.begin();
             if let (Some(transaction), Some(command)) = (out.get(id), word(&record, 0)) {
                 transaction.number(direction, Field::EnipCommand, command.into());

@@ -20,7 +20,8 @@ mod tests;
 pub use event::EVENTS;
 pub(in crate::protocol) use event::HTTP1_SETTINGS;
 
-use super::{AppProtocol, Field, Parser, Probe, Status, Transactions};
+use super::annotation::{RecordFrames, RecordNames};
+use super::{AppProtocol, Buffer, Field, Parser, Probe, Status, Transactions};
 use crate::flow::Direction;
 use block::OpenBlock;
 use frame::{Header, Kind};
@@ -33,6 +34,13 @@ const MAGIC: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const RECOGNISED: usize = 14;
 /// Bytes of a payload without leave to send more, and the most there can be leave for (RFC 9113, 4.2).
 const FRAME_SIZES: [u32; 2] = [16_384, 16_777_215];
+
+/// What rules call its frames.
+const FRAME: RecordNames = RecordNames {
+    pdu: Buffer::FrameHttp2Pdu,
+    header: Buffer::FrameHttp2Hdr,
+    data: Buffer::FrameHttp2Data,
+};
 
 /// Whether data begins as HTTP/2 does: a client with its preface, a server with its settings.
 #[must_use]
@@ -164,6 +172,21 @@ impl Http2 {
     }
 
     fn step(&mut self, direction: Direction, data: &mut &[u8], out: &mut Transactions) {
+        let (before, was) = (*data, self.side(direction).state);
+        self.advance(direction, data, out);
+        let taken = before.get(..before.len() - data.len()).unwrap_or_default();
+        let side = self.side(direction);
+        let over = side.state == State::Header && side.held.is_empty();
+        let mut frames = RecordFrames::new(direction, FRAME, out);
+        match was {
+            State::Magic => {}
+            State::Header if over => frames.data(&[], true),
+            State::Header => {}
+            State::Payload(_) | State::Data(_) | State::Skip(_) => frames.data(taken, over),
+        }
+    }
+
+    fn advance(&mut self, direction: Direction, data: &mut &[u8], out: &mut Transactions) {
         let side = self.side(direction);
         match side.state {
             State::Magic => {
@@ -180,6 +203,7 @@ impl Http2 {
             State::Header => {
                 if side.gather(data, frame::HEADER) {
                     let header = Header::of(&side.held);
+                    RecordFrames::new(direction, FRAME, out).header(&side.held);
                     side.held.clear();
                     if let Some(header) = header {
                         self.begin(direction, header, out);
@@ -390,6 +414,7 @@ impl Parser for Http2 {
 
     fn gap(&mut self, direction: Direction, length: u64, out: &mut Transactions) -> Status {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
+        RecordFrames::new(direction, FRAME, out).cut();
         let side = self.side(direction);
         match side.state {
             State::Data(mut frame) if !frame.padded && length <= frame.left => {

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 
+use super::annotation::{RecordFrames, RecordNames};
 use super::ber::{self, Elements, INTEGER, Missing, SEQUENCE};
 use super::frames::BothFrames;
 use super::{Buffer, Field, Parser, Probe, Stage, Status, Transaction, Transactions};
@@ -23,6 +24,13 @@ const TYPES: &[u8] = &[AS_REQ, AS_REP, TGS_REQ, TGS_REP, 14, 15, 20, 21, 22, ERR
 const STRONG: &[u64] = &[17, 18, 19, 20, 25, 26];
 
 /// The length before each message in a stream (RFC 4120, 7.2.2).
+/// The frames of a record.
+const RECORD: RecordNames = RecordNames {
+    pdu: Buffer::FrameKrb5Pdu,
+    header: Buffer::FrameKrb5Hdr,
+    data: Buffer::FrameKrb5Data,
+};
+/// Bytes of the length before a message in a stream.
 const PREFIX: usize = 4;
 
 /// Whether data begins as a Kerberos message does, with the length before it or without.
@@ -176,6 +184,7 @@ fn names(direction: Direction, buffer: Buffer, name: Option<&[u8]>, out: &mut Tr
 impl Parser for Krb5 {
     fn data(&mut self, direction: Direction, data: &[u8], out: &mut Transactions) -> Status {
         if !self.stream {
+            out.frames.push(direction, Buffer::FrameKrb5Pdu, data);
             transaction(direction, Some(data), out);
             return Status::Ok;
         }
@@ -184,7 +193,10 @@ impl Parser for Krb5 {
         let most = out.limits().partial;
         loop {
             match frames.next(&mut data, most, length) {
-                Ok(Some(record)) => transaction(direction, record.get(PREFIX..), out),
+                Ok(Some(record)) => {
+                    RecordFrames::new(direction, RECORD, out).whole(&record, PREFIX);
+                    transaction(direction, record.get(PREFIX..), out);
+                }
                 Ok(None) => return Status::Ok,
                 Err(_) => {
                     transaction(direction, None, out);

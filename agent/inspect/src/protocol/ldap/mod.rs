@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use super::ber::{self, Elements, INTEGER, SEQUENCE};
 use super::frames::BothFrames;
-use super::{AppProtocol, Field, Parser, Probe, Stage, Status, Transactions};
+use super::{AppProtocol, Buffer, Field, Parser, Probe, Stage, Status, Transactions};
 use crate::flow::Direction;
 
 /// Events that are raised.
@@ -178,6 +178,7 @@ impl Parser for Ldap {
                     return Status::Failed;
                 }
             };
+            out.frames.push(direction, Buffer::FrameLdapPdu, &bytes);
             let Some(message) = message(&bytes) else {
                 alone(direction, "ldap.invalid_data", out);
                 continue;

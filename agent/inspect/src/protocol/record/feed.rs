@@ -92,6 +92,11 @@ impl Feed {
         }
     }
 
+    /// What is held back of a record that is not whole.
+    pub(crate) fn waiting(&self) -> &[u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
+    }
+
     /// Bytes were lost. Gives how many of them belonged to an over-long record that goes on after
     /// them; otherwise the next record is to be searched for.
     pub(crate) fn gap(&mut self, length: u64) -> Option<usize> {

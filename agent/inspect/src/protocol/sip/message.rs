@@ -1,7 +1,7 @@
 //! One SIP message: first line, header fields and what the body is.
 
 use super::super::line::{split_once, strip_prefix_ignore_case, trim};
-use super::super::{Buffer, Transaction};
+use super::super::{Buffer, Transaction, Transactions};
 use super::{INVALID, length, sdp};
 use crate::flow::Direction;
 
@@ -31,6 +31,77 @@ fn buffer(name: &[u8]) -> Option<Buffer> {
             name.eq_ignore_ascii_case(long) || name.eq_ignore_ascii_case(short)
         })
         .map(|(_, _, buffer)| *buffer)
+}
+
+/// Frames of a message by its first word: line, headers, body.
+const FRAMES: [[Buffer; 3]; 2] = [
+    [
+        Buffer::FrameSipRequestLine,
+        Buffer::FrameSipRequestHeaders,
+        Buffer::FrameSipRequestBody,
+    ],
+    [
+        Buffer::FrameSipResponseLine,
+        Buffer::FrameSipResponseHeaders,
+        Buffer::FrameSipResponseBody,
+    ],
+];
+
+/// Hands out the frames of a message, of whose body more may follow.
+pub(super) fn frames(
+    direction: Direction,
+    head: &[u8],
+    body: &[u8],
+    whole: bool,
+    out: &mut Transactions,
+) {
+    let [requests, responses] = FRAMES;
+    let is_response = strip_prefix_ignore_case(head, b"SIP/").is_some();
+    let [line, headers, content] = if is_response { responses } else { requests };
+    if !out
+        .frames
+        .wants(&[Buffer::FrameSipPdu, line, headers, content])
+    {
+        return;
+    }
+    let end = head.iter().position(|byte| *byte == b'\n');
+    let end = end.map_or(head.len(), |at| at + 1);
+    let (first, fields) = head.split_at_checked(end).unwrap_or((head, &[]));
+    // The empty line belongs to neither the headers nor the body.
+    let fields = fields.strip_suffix(b"\n").unwrap_or(fields);
+    let fields = fields.strip_suffix(b"\r").unwrap_or(fields);
+    out.frames.push(direction, line, first);
+    out.frames.push(direction, headers, fields);
+    out.frames.append(direction, Buffer::FrameSipPdu, head);
+    if !body.is_empty() {
+        out.frames.append(direction, content, body);
+    }
+    out.frames.append(direction, Buffer::FrameSipPdu, body);
+    if whole {
+        close(direction, out);
+    }
+}
+
+/// More of a body that is longer than what is held.
+pub(super) fn more(direction: Direction, body: &[u8], end: bool, out: &mut Transactions) {
+    let grows = [
+        Buffer::FrameSipPdu,
+        Buffer::FrameSipRequestBody,
+        Buffer::FrameSipResponseBody,
+    ];
+    for frame in grows {
+        out.frames.more(direction, frame, body);
+    }
+    if end {
+        close(direction, out);
+    }
+}
+
+fn close(direction: Direction, out: &mut Transactions) {
+    for [_, _, body] in FRAMES {
+        out.frames.close(direction, body);
+    }
+    out.frames.close(direction, Buffer::FrameSipPdu);
 }
 
 /// Pushes what a message is made of.

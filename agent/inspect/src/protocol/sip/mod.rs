@@ -130,6 +130,7 @@ fn datagram(direction: Direction, data: &[u8], out: &mut Transactions) {
     let (head, body) = data
         .split_at_checked(end.unwrap_or(data.len()))
         .unwrap_or((data, &[]));
+    message::frames(direction, head, body, true, out);
     whole(out, |transaction| {
         if end.is_none() {
             transaction.event(direction, INCOMPLETE);
@@ -149,6 +150,10 @@ impl Half {
                 .unwrap_or(usize::MAX)
                 .min(data.len());
             self.skip -= skipped as u64;
+            if skipped > 0 {
+                let more = data.get(..skipped).unwrap_or_default();
+                message::more(direction, more, self.skip == 0, out);
+            }
             data = data.get(skipped..).unwrap_or_default();
             if data.is_empty() {
                 return Status::Ok;
@@ -189,6 +194,7 @@ impl Half {
             self.searched = end.saturating_sub(3);
             return false;
         };
+        message::frames(direction, head, body, length == kept as u64, out);
         whole(out, |transaction| {
             message::push(direction, head, body, transaction);
         });

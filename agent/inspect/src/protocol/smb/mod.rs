@@ -2,6 +2,7 @@
 //!
 //! A transaction per request and its response; one per file and way; one per call on a named pipe.
 
+mod frame;
 mod ntlmssp;
 mod state;
 #[cfg(test)]
@@ -87,6 +88,19 @@ impl Smb {
         }
     }
 
+    /// What has come of a record does not go on: it is all that its frames have.
+    fn cut(&self, direction: Direction, out: &mut Transactions) {
+        let Some(Side { feed, lost, .. }) = self.sides.get(direction.index()) else {
+            return;
+        };
+        let held = feed.waiting();
+        if let Measure::Record(length) = measure(held, *lost) {
+            let missing = length.saturating_sub(held.len());
+            frame::record(direction, held, missing, out);
+        }
+        frame::cut(direction, out);
+    }
+
     fn pour(
         &mut self,
         direction: Direction,
@@ -126,9 +140,11 @@ impl Parser for Smb {
             match piece {
                 Piece::Record { bytes, missing } => {
                     *lost = false;
+                    frame::record(direction, bytes, missing, out);
                     *sink = self.record(direction, bytes, missing, out);
                 }
                 Piece::Rest { bytes, missing } => {
+                    frame::more(direction, bytes, missing, out);
                     self.pour(direction, sink, bytes, out);
                     if missing == 0 {
                         *sink = None;
@@ -144,7 +160,8 @@ impl Parser for Smb {
         Status::Ok
     }
 
-    fn gap(&mut self, direction: Direction, length: u64, _: &mut Transactions) -> Status {
+    fn gap(&mut self, direction: Direction, length: u64, out: &mut Transactions) -> Status {
+        self.cut(direction, out);
         if let Some(Side { feed, sink, lost }) = self.sides.get_mut(direction.index()) {
             match feed.gap(length) {
                 Some(inside) => {
@@ -163,6 +180,7 @@ impl Parser for Smb {
     }
 
     fn end(&mut self, direction: Direction, out: &mut Transactions) {
+        self.cut(direction, out);
         self.state.end(direction, out);
     }
 

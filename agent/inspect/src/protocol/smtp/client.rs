@@ -40,6 +40,8 @@ impl Smtp {
                     if line.cut || line.bytes.len() > LONG_LINE {
                         self.event(TO_SERVER, "smtp.max_command_line_len_exceeded", out);
                     }
+                    let frame = Buffer::FrameSmtpCommandLine;
+                    out.frames.push(TO_SERVER, frame, &line.bytes);
                     self.command(&line.bytes, out);
                 }
                 Mode::Waiting => {
@@ -59,6 +61,9 @@ impl Smtp {
     }
 
     fn line_of_mail(&mut self, mut piece: Piece<'_>, out: &mut Transactions) {
+        for bytes in [&*piece.bytes, piece.ending.bytes()] {
+            out.frames.append(TO_SERVER, Buffer::FrameSmtpData, bytes);
+        }
         let ended = piece.ending != Ending::Open;
         if piece.first && ended && piece.bytes.as_ref() == b"." {
             self.mode = Mode::Commands;

@@ -201,6 +201,7 @@ impl Smtp {
 
     /// Ends the mail that is coming, if there is one.
     fn mail_end(&mut self, out: &mut Transactions) {
+        out.frames.close(Direction::ToServer, Buffer::FrameSmtpData);
         let Some(mut mail) = self.mail.take() else {
             return;
         };

@@ -2,7 +2,8 @@
 
 use super::super::AppProtocol;
 use super::{
-    Command, Direction, LONG_LINE, MAX_LINE, Mode, Pending, Smtp, Status, Transactions, finish,
+    Buffer, Command, Direction, LONG_LINE, MAX_LINE, Mode, Pending, Smtp, Status, Transactions,
+    finish,
 };
 
 const TO_CLIENT: Direction = Direction::ToClient;
@@ -35,6 +36,8 @@ impl Smtp {
             if line.cut || line.bytes.len() > LONG_LINE {
                 self.event(TO_CLIENT, "smtp.max_reply_line_len_exceeded", out);
             }
+            let frame = Buffer::FrameSmtpResponseLine;
+            out.frames.push(TO_CLIENT, frame, &line.bytes);
             let bytes = line.bytes.trim_ascii_end();
             match code(bytes) {
                 None => self.event(TO_CLIENT, "smtp.invalid_reply", out),

@@ -79,6 +79,7 @@ fn kind(direction: Direction, parts: &mut Elements<'_>, out: &mut Transaction) -
 
 impl Parser for Snmp {
     fn data(&mut self, direction: Direction, data: &[u8], out: &mut Transactions) -> Status {
+        out.frames.push(direction, Buffer::FrameSnmpPdu, data);
         let id = out.begin();
         if let Some(transaction) = out.get(id) {
             if self.message(direction, data, transaction).is_none() {

@@ -6,6 +6,7 @@ mod kex;
 #[cfg(test)]
 mod tests;
 
+use super::annotation::{RecordFrames as Frames, RecordNames};
 use super::read::md5_hex;
 use super::{Buffer, Parser, Probe, Stage, Status, Transaction, Transactions};
 use crate::flow::Direction;
@@ -29,6 +30,13 @@ const HEADER: usize = 6;
 const MAX_KEX: u32 = 65_535;
 const KEXINIT: u8 = 20;
 const NEWKEYS: u8 = 21;
+
+/// The frames of a record: its header has the type of the message.
+const RECORD: RecordNames = RecordNames {
+    pdu: Buffer::FrameSshRecordPdu,
+    header: Buffer::FrameSshRecordHdr,
+    data: Buffer::FrameSshRecordData,
+};
 
 /// Whether a stream begins with a banner.
 #[must_use]
@@ -89,7 +97,7 @@ enum Step {
 
 impl Side {
     /// Takes the next step off the front of `data`.
-    fn next(&mut self, data: &mut &[u8], partial: usize) -> Option<Step> {
+    fn next(&mut self, data: &mut &[u8], partial: usize, frames: &mut Frames<'_>) -> Option<Step> {
         while !data.is_empty() {
             let step = match self.state {
                 State::Banner => self.banner(data),
@@ -101,8 +109,8 @@ impl Side {
                     }
                     None
                 }
-                State::Header => self.header(data, partial),
-                State::Kex | State::Skip => self.record(data),
+                State::Header => self.header(data, partial, frames),
+                State::Kex | State::Skip => self.record(data, frames),
                 State::Over => {
                     *data = &[];
                     None
@@ -140,12 +148,18 @@ impl Side {
         Some(Step::Event("ssh.invalid_banner"))
     }
 
-    fn header(&mut self, data: &mut &[u8], partial: usize) -> Option<Step> {
+    fn header(
+        &mut self,
+        data: &mut &[u8],
+        partial: usize,
+        frames: &mut Frames<'_>,
+    ) -> Option<Step> {
         let wanted = HEADER - self.held.len().min(HEADER);
         self.held.extend_from_slice(take(data, wanted));
         let &[a, b, c, d, _padding, kind] = self.held.as_slice() else {
             return None;
         };
+        frames.header(&self.held);
         self.held.clear();
         // The length has those of the padding and the type in it.
         let Some(missing) = u32::from_be_bytes([a, b, c, d]).checked_sub(2) else {
@@ -171,18 +185,20 @@ impl Side {
             _ => {}
         }
         if missing == 0 {
+            frames.data(&[], true);
             self.state = State::Header;
         }
         None
     }
 
-    fn record(&mut self, data: &mut &[u8]) -> Option<Step> {
+    fn record(&mut self, data: &mut &[u8], frames: &mut Frames<'_>) -> Option<Step> {
         let piece = take(data, usize::try_from(self.missing).unwrap_or(usize::MAX));
         if self.state == State::Kex {
             self.held.extend_from_slice(piece);
         }
         let length = u32::try_from(piece.len()).unwrap_or(u32::MAX);
         self.missing = self.missing.saturating_sub(length);
+        frames.data(piece, self.missing == 0);
         if self.missing > 0 {
             return None;
         }
@@ -294,7 +310,10 @@ impl Parser for Ssh {
     fn data(&mut self, direction: Direction, data: &[u8], out: &mut Transactions) -> Status {
         let mut data = data;
         let partial = out.limits().partial;
-        while let Some(step) = self.side(direction).next(&mut data, partial) {
+        while let Some(step) =
+            self.side(direction)
+                .next(&mut data, partial, &mut Frames::new(direction, RECORD, out))
+        {
             self.step(direction, &step, out);
         }
         Status::Ok
@@ -305,11 +324,13 @@ impl Parser for Ssh {
         match u32::try_from(length) {
             Ok(length) if side.state == State::Skip && length < side.missing => {
                 side.missing -= length;
+                Frames::new(direction, RECORD, out).cut();
             }
             // Where the next record begins cannot be known.
             _ => {
                 side.state = State::Over;
                 side.held = Vec::new();
+                Frames::new(direction, RECORD, out).cut();
                 self.settle(direction, out);
             }
         }

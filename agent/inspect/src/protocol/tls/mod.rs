@@ -16,7 +16,8 @@ use handshake::{Assembler, Message};
 use heartbeat::Heartbeats;
 use hello::{Hello, Transport, is_version};
 
-use super::{Parser, Probe, Stage, Status, Transaction, Transactions};
+use super::annotation::{RecordFrames, RecordNames};
+use super::{Buffer, Parser, Probe, Stage, Status, Transaction, Transactions};
 use crate::flow::Direction;
 
 /// What `app-layer-event` may name. That of too many records is known, but cannot happen: each
@@ -57,6 +58,13 @@ const HEADER: usize = 5;
 const MAX_RECORD: u16 = (1 << 14) + 2_048;
 /// ClientHellos that are read: a second one is asked for by a server that wants another group.
 const MAX_HELLOS: u8 = 4;
+
+/// The frames of a record.
+const RECORD: RecordNames = RecordNames {
+    pdu: Buffer::FrameTlsPdu,
+    header: Buffer::FrameTlsHdr,
+    data: Buffer::FrameTlsData,
+};
 
 /// Whether a stream begins as TLS does, or as SSL 2.0.
 #[must_use]
@@ -239,6 +247,11 @@ impl Tls {
                 out,
             );
         }
+        let mut frames = RecordFrames::new(direction, RECORD, out);
+        frames.header(&header);
+        if length == 0 {
+            frames.data(&[], true);
+        }
         let retried = self.retried;
         let side = self.side(direction);
         side.started = true;
@@ -389,7 +402,7 @@ impl Tls {
 /// Pushes the names of a ClientHello that are not those of the first: rules match a name once.
 fn push_other_names(hello: &Hello<'_>, transaction: &mut Transaction) {
     let first = transaction
-        .first(Direction::ToServer, super::Buffer::TlsSni)
+        .first(Direction::ToServer, Buffer::TlsSni)
         .map(<[u8]>::to_vec);
     let name = hello
         .extension(hello::SERVER_NAME)
@@ -414,6 +427,8 @@ impl Parser for Tls {
                 data = rest;
                 side.missing = u16::try_from(piece.len())
                     .map_or(0, |length| side.missing.saturating_sub(length));
+                let over = side.missing == 0;
+                RecordFrames::new(direction, RECORD, out).data(piece, over);
                 self.body(direction, piece, out);
                 continue;
             }
@@ -436,6 +451,7 @@ impl Parser for Tls {
     }
 
     fn gap(&mut self, direction: Direction, length: u64, out: &mut Transactions) -> Status {
+        RecordFrames::new(direction, RECORD, out).cut();
         let side = self.side(direction);
         let readable = side.kind == HANDSHAKE && !side.encrypted;
         match u16::try_from(length) {

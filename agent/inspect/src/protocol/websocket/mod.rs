@@ -1,5 +1,6 @@
 //! WebSocket, after the upgrade (RFC 6455). Each frame is a transaction of its own, over at once.
 
+use super::annotation::{RecordFrames, RecordNames};
 use super::ber::Missing;
 use super::frames::BothFrames;
 use super::{Buffer, Field, Parser, Probe, Stage, Status, Transactions};
@@ -66,6 +67,13 @@ pub fn probe(_direction: Direction, data: &[u8]) -> Probe {
     }
 }
 
+/// The frames of a record.
+const RECORD: RecordNames = RecordNames {
+    pdu: Buffer::FrameWebsocketPdu,
+    header: Buffer::FrameWebsocketHeader,
+    data: Buffer::FrameWebsocketData,
+};
+
 /// Follows one connection.
 #[derive(Debug, Default)]
 pub struct Websocket {
@@ -81,8 +89,12 @@ impl Websocket {
 }
 
 fn push(direction: Direction, record: &[u8], out: &mut Transactions) {
+    let header = header(record);
+    if let Ok(header) = &header {
+        RecordFrames::new(direction, RECORD, out).whole(record, header.start);
+    }
     let id = out.begin();
-    let (Some(transaction), Ok(header)) = (out.get(id), header(record)) else {
+    let (Some(transaction), Ok(header)) = (out.get(id), header) else {
         return;
     };
     transaction.number(direction, Field::WebsocketOpcode, header.opcode.into());
