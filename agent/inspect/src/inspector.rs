@@ -4,6 +4,7 @@ pub(crate) mod application;
 mod context;
 mod evaluate;
 mod expected;
+mod heard;
 mod limits;
 mod muffler;
 mod transmission;

@@ -3,7 +3,10 @@
 mod support;
 
 use hydrophone_inspect::InspectorLimits;
-use support::{Pipeline, ends, frames::Tcp};
+use support::{
+    Pipeline, ends,
+    frames::{ACK, Tcp},
+};
 
 /// Sequence number of the client's first byte in [`Pipeline::handshake`].
 const FIRST: u32 = 1_001;
@@ -92,4 +95,72 @@ fn what_is_encrypted_is_not_searched_unless_that_is_asked_for() {
 fn what_only_pretends_to_be_encrypted_is_searched() {
     let (sids, skipped) = after_the_change(false, b"no record begins like this needle");
     assert_eq!((sids, skipped), (vec![1], 0));
+}
+
+/// The sids that a client and a server raise who say this, the client first unless `reversed`.
+fn dialogue(rules: &str, client: &[u8], server: &[u8], reversed: bool) -> Vec<u32> {
+    let mut pipeline = Pipeline::with_rules(rules, InspectorLimits::default());
+    let ends = ends(2, 3, (40_000, 7_777));
+    pipeline.handshake(&ends);
+    let answer = |pipeline: &mut Pipeline| {
+        let segment = Tcp {
+            ports: (7_777, 40_000),
+            sequence: 5_001,
+            acknowledgement: FIRST,
+            payload: server,
+            ..Tcp::default()
+        };
+        pipeline.tcp(ends.server, ends.client, &segment);
+    };
+    if reversed {
+        answer(&mut pipeline);
+        pipeline.data(&ends, client, FIRST);
+    } else {
+        pipeline.data(&ends, client, FIRST);
+        answer(&mut pipeline);
+    }
+    // A packet of each end after all was heard.
+    let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(0);
+    let numbers = [FIRST + length(client), 5_001 + length(server)];
+    let [from_client, from_server] = numbers;
+    pipeline.segment(&ends, false, ACK, (from_server, from_client));
+    pipeline.segment(&ends, true, ACK, (from_client, from_server));
+    pipeline.finish();
+    let mut sids = pipeline.sids();
+    sids.sort_unstable();
+    sids
+}
+
+const SERVER: &[u8] = b"SSH-2.0-x\r\n";
+const EVENTS: &str = "
+alert tcp any any -> any any (app-layer-event:applayer_mismatch_protocol_both_directions; sid:1;)
+alert tcp any any -> any any (app-layer-event:applayer_detect_protocol_only_one_direction; sid:2;)
+alert tcp any any -> any any (app-layer-event:applayer_wrong_direction_first_data; sid:3;)
+alert tcp any any -> any any (app-layer-event:applayer_proto_detection_skipped; sid:4;)
+";
+
+#[test]
+fn each_end_has_a_protocol() {
+    let rules = "
+alert tcp any any -> any any (flow:to_client; app-layer-protocol:http1,to_server; app-layer-protocol:ssh,to_client; sid:1;)
+alert tcp any any -> any any (flow:to_client; app-layer-protocol:ssh; sid:2;)
+alert tcp any any -> any any (flow:to_server; app-layer-protocol:ssh; sid:3;)
+alert tcp any any -> any any (app-layer-protocol:!http,either; sid:4;)
+alert tcp any any -> any any (app-layer-protocol:!http,final; sid:5;)
+";
+    assert_eq!(dialogue(rules, REQUEST, SERVER, false), [1, 2]);
+    assert_eq!(dialogue(rules, SERVER, SERVER, false), [2, 3, 4, 5]);
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(dialogue(rules, REQUEST, answer, false), []);
+}
+
+#[test]
+fn ends_that_do_not_fit_raise_events() {
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(dialogue(EVENTS, REQUEST, SERVER, false), [1]);
+    assert_eq!(dialogue(EVENTS, REQUEST, &[0xff; 64], false), [2]);
+    assert_eq!(dialogue(EVENTS, REQUEST, answer, true), [3]);
+    assert_eq!(dialogue(EVENTS, &[0xff; 5_000], b"", false), [4]);
+    assert_eq!(dialogue(EVENTS, REQUEST, answer, false), []);
+    assert_eq!(dialogue(EVENTS, SERVER, SERVER, true), []);
 }

@@ -3,7 +3,7 @@
 use super::Inspection;
 use crate::{
     decode::{PacketView, Transport},
-    rule::{FlagsTest, IntegerTest, PacketNumber, PacketTest, StreamSide, VlanLayer},
+    rule::{FlagsTest, IntegerTest, PacketNumber, PacketTest, ProtocolOf, StreamSide, VlanLayer},
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -28,17 +28,19 @@ pub(super) fn passes(test: &PacketTest, inspection: &Inspection<'_>) -> bool {
                 StreamSide::Either => test.matches(client) || test.matches(server),
             }
         }
-        PacketTest::Protocol { negated, protocol } => {
+        PacketTest::Protocol(test) => {
             let flow = &inspection.flow;
-            match protocol {
-                None => flow.application_failed != *negated,
-                // Nothing is known to be another protocol before it is known.
-                Some(_) if flow.application.is_none() => *negated && flow.application_failed,
-                Some(wanted) => {
-                    flow.application
-                        .is_some_and(|spoken| wanted.includes(spoken))
-                        != *negated
-                }
+            // An end that says nothing by which it is known speaks what the other does.
+            let [client, server] = flow.differing.map(|spoken| spoken.or(flow.application));
+            let failed = flow.application_failed;
+            match test.of {
+                ProtocolOf::Direction if flow.to_server => test.passes(&[client], failed),
+                ProtocolOf::Direction => test.passes(&[server], failed),
+                ProtocolOf::ToServer => test.passes(&[client], failed),
+                ProtocolOf::ToClient => test.passes(&[server], failed),
+                ProtocolOf::Either => test.passes(&[client, server], failed),
+                ProtocolOf::Final => test.passes(&[flow.application], failed),
+                ProtocolOf::Original => test.passes(&[flow.original.or(flow.application)], failed),
             }
         }
         PacketTest::StreamEvent(wanted) => wanted.intersects(&inspection.events),

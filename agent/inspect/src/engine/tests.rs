@@ -52,6 +52,8 @@ const ESTABLISHED: FlowView = FlowView {
     established: true,
     fragmented: false,
     application: None,
+    differing: [None; 2],
+    original: None,
     application_failed: false,
     age: 0,
     packets: [0; 2],

@@ -34,6 +34,10 @@ pub struct FlowView {
     pub fragmented: bool,
     /// What the two ends speak, once it is known.
     pub application: Option<AppProtocol>,
+    /// What the client, and what the server speaks, where that is not `application`.
+    pub differing: [Option<AppProtocol>; 2],
+    /// What was spoken before the two ends first agreed on something else.
+    pub original: Option<AppProtocol>,
     /// Nothing known was recognised, and nothing will be.
     pub application_failed: bool,
     /// Nanoseconds since the first packet.

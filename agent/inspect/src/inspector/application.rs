@@ -1,5 +1,6 @@
 //! What one flow speaks: recognised, parsed, and kept as transactions.
 
+use super::heard::{Heard, PROBED};
 use crate::{
     flow::Direction,
     protocol::{
@@ -10,8 +11,6 @@ use crate::{
     },
 };
 
-/// Bytes of each direction in which a protocol is looked for.
-const PROBED: usize = 4 << 10;
 /// Changes of the protocol in one flow. Honest ends make two: `CONNECT`, and TLS in it.
 const MAX_CHANGES: u8 = 8;
 
@@ -26,8 +25,11 @@ pub(crate) struct Application {
     ended: [bool; 2],
     /// Times that the two ends agreed on another protocol.
     changes: u8,
-    /// What was spoken before the last of them.
+    /// What was spoken before the last of them, and before the first.
     before: Option<AppProtocol>,
+    original: Option<AppProtocol>,
+    /// What each end was heard to speak.
+    heard: Heard,
     /// Bytes of memory held, as of the last [`Self::settle`]: packets without payload change nothing.
     held: usize,
 }
@@ -50,6 +52,8 @@ impl Application {
             ended: [false; 2],
             changes: 0,
             before: None,
+            original: None,
+            heard: Heard::default(),
             held: 0,
         }
     }
@@ -63,6 +67,7 @@ impl Application {
     ) -> Self {
         Self {
             state: State::Known(protocol, Some(parser)),
+            heard: Heard::settled(),
             ..Self::new(transport, limits)
         }
     }
@@ -90,6 +95,16 @@ impl Application {
         matches!(&self.state, State::Known(_, Some(parser)) if parser.is_encrypted())
     }
 
+    /// What the client, and what the server speaks, where that is not what the flow is parsed as.
+    pub(crate) const fn differing(&self) -> [Option<AppProtocol>; 2] {
+        self.heard.differing
+    }
+
+    /// What was spoken before the two ends first agreed on something else.
+    pub(crate) const fn original(&self) -> Option<AppProtocol> {
+        self.original
+    }
+
     /// Nothing was recognised, and nothing will be.
     pub(crate) const fn failed(&self) -> bool {
         matches!(self.state, State::Failed)
@@ -114,7 +129,7 @@ impl Application {
             State::Known(_, parser) => parser.as_ref().map_or(0, |parser| parser.footprint()),
             State::Failed => 0,
         };
-        self.held = state + self.transactions.footprint();
+        self.held = state + self.heard.footprint() + self.transactions.footprint();
     }
 
     /// Bytes of one direction whose first has the place `start`. What lies before is a gap.
@@ -137,6 +152,7 @@ impl Application {
     }
 
     fn gap(&mut self, direction: Direction, length: u64, ports: [u16; 2]) {
+        self.heard.gap(direction);
         match &mut self.state {
             State::Known(_, Some(parser)) => {
                 let status = parser.gap(direction, length, &mut self.transactions);
@@ -160,6 +176,12 @@ impl Application {
                     *protocol = refined;
                 }
                 self.follow(status, ports);
+                if self.changes == 0 {
+                    let heard = self.heard.second(self.transport, direction, data, ports);
+                    if let Some(event) = heard {
+                        self.event(direction, event);
+                    }
+                }
             }
             State::Probing(buffers) => {
                 if let Some(buffer) = buffers.get_mut(direction.index()) {
@@ -191,6 +213,9 @@ impl Application {
         match registry::recognise(self.transport, direction, mine, ports) {
             (Some(protocol), _) => {
                 let buffers = core::mem::take(buffers);
+                let [client, _] = &buffers;
+                let reversed = direction == Direction::ToClient && client.is_empty();
+                self.heard.first(direction, protocol);
                 self.state = State::Known(protocol, registry::parser(protocol, self.transport));
                 for (direction, buffer) in [Direction::ToServer, Direction::ToClient]
                     .into_iter()
@@ -203,12 +228,18 @@ impl Application {
                 if let Some(rest) = rest {
                     self.data(direction, rest, ports);
                 }
+                if reversed && self.changes == 0 && registry::client_first(protocol) {
+                    self.event(direction, registry::WRONG_DIRECTION);
+                }
             }
             (None, Probe::NeedMore) if rest.is_none() => {}
             (None, _) => {
                 let other = buffers.get(1 - direction.index()).map_or(0, Vec::len);
                 // The other side may still say something that is recognised.
                 if other > 0 || rest.is_some() {
+                    if other == 0 {
+                        self.event(direction, registry::SKIPPED);
+                    }
                     self.fail(direction);
                 }
             }
@@ -237,13 +268,26 @@ impl Application {
     fn fail(&mut self, direction: Direction) {
         self.state = State::Failed;
         if let Some(before @ AppProtocol::Http) = self.before {
-            let id = self.transactions.begin();
-            if let Some(transaction) = self.transactions.get(id) {
-                transaction.event(direction, FAILED_PROTOCOL_CHANGE);
-                transaction.advance(Direction::ToServer, Stage::Complete);
-                transaction.advance(Direction::ToClient, Stage::Complete);
-            }
+            self.alone(direction, FAILED_PROTOCOL_CHANGE);
             self.state = State::Known(before, None);
+        }
+    }
+
+    /// An event of the flow: it goes with the transaction that is nearest, if there is one.
+    fn event(&mut self, direction: Direction, event: &'static str) {
+        match self.transactions.last() {
+            Some(transaction) => transaction.event(direction, event),
+            None => self.alone(direction, event),
+        }
+    }
+
+    /// An event that belongs to no exchange.
+    fn alone(&mut self, direction: Direction, event: &'static str) {
+        let id = self.transactions.begin();
+        if let Some(transaction) = self.transactions.get(id) {
+            transaction.event(direction, event);
+            transaction.advance(Direction::ToServer, Stage::Complete);
+            transaction.advance(Direction::ToClient, Stage::Complete);
         }
     }
 
@@ -252,6 +296,8 @@ impl Application {
             return;
         };
         self.before = Some(*before);
+        self.original = self.original.or(self.before);
+        self.heard = Heard::settled();
         let rest = parser.as_mut().map(|parser| parser.take_rest());
         self.changes = self.changes.saturating_add(1);
         // What was taken in with the change may hold the next one.

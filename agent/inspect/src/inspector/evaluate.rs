@@ -289,6 +289,8 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
                 established: self.established(flow),
                 fragmented: self.fragmented,
                 application: application.and_then(|application| application.protocol()),
+                differing: application.map_or([None; 2], |application| application.differing()),
+                original: application.and_then(|application| application.original()),
                 application_failed: application.is_some_and(|application| application.failed()),
                 age: self.timestamp.since(flow.start),
                 packets: [flow.client.packets, flow.server.packets],

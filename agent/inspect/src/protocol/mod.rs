@@ -72,6 +72,12 @@ named! {
 }
 
 impl AppProtocol {
+    /// Whether `spoken` is this protocol and no more.
+    #[must_use]
+    pub fn is_exactly(self, spoken: Self) -> bool {
+        self == spoken || (self, spoken) == (Self::Http1, Self::Http)
+    }
+
     /// Whether a rule about this protocol is also about `spoken`.
     #[must_use]
     pub fn includes(self, spoken: Self) -> bool {

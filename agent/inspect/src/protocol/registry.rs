@@ -203,8 +203,26 @@ const ENTRIES: &[Entry] = &[
     },
 ];
 
+/// The two ends speak different protocols.
+pub(crate) const MISMATCH: &str = "applayer_mismatch_protocol_both_directions";
+/// Only one end says something by which it is known.
+pub(crate) const ONE_DIRECTION: &str = "applayer_detect_protocol_only_one_direction";
+/// The server spoke first where the client should have.
+pub(crate) const WRONG_DIRECTION: &str = "applayer_wrong_direction_first_data";
+/// Recognition was given up before the other end had said enough.
+pub(crate) const SKIPPED: &str = "applayer_proto_detection_skipped";
+
+/// Whether the client of this protocol has to speak first.
+pub(crate) const fn client_first(protocol: AppProtocol) -> bool {
+    matches!(
+        protocol,
+        AppProtocol::Http | AppProtocol::Http2 | AppProtocol::Tls
+    )
+}
+
 /// The events of all parsers.
 const EVENTS: &[&[&str]] = &[
+    &[MISMATCH, ONE_DIRECTION, WRONG_DIRECTION, SKIPPED],
     dns::EVENTS,
     ftp::EVENTS,
     http::EVENTS,

@@ -2,6 +2,7 @@
 //!
 //! A rule that uses what is not known is rejected with a reason and the rest loads.
 
+mod app_protocol;
 mod bytes;
 mod classification;
 mod content;
@@ -31,6 +32,7 @@ mod variables;
 
 use std::sync::Arc;
 
+pub use app_protocol::{ProtocolOf, ProtocolTest, Spoken};
 pub use classification::{Classification, classification};
 pub use content::Content;
 pub(crate) use dataset::address_key;
@@ -135,10 +137,16 @@ impl Rule {
         let plain = self.action != Action::Pass
             && self.groups.is_empty()
             && !self.on_transactions()
-            && self.flow == FlowOption::default();
-        let protocol = |test: &PacketTest| matches!(test, PacketTest::Protocol { .. });
+            && self.flow
+                == FlowOption {
+                    to_server: self.flow.to_server,
+                    ..FlowOption::default()
+                };
+        let protocol = |test: &PacketTest| matches!(test, PacketTest::Protocol(_));
         match self.packet.as_slice() {
-            [] if plain && self.states.is_empty() => Some(AboutFlow::Addresses),
+            [] if plain && self.flow.to_server.is_none() && self.states.is_empty() => {
+                Some(AboutFlow::Addresses)
+            }
             tests if plain && tests.iter().all(protocol) => Some(AboutFlow::Protocol),
             _ => None,
         }

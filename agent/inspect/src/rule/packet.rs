@@ -1,6 +1,8 @@
 //! Keywords about the headers of one packet, and about the flow it belongs to.
 
-use super::{FlagsTest, IntegerTest, diagnostic::Fault, integer, options, source::Span};
+use super::{
+    FlagsTest, IntegerTest, ProtocolTest, diagnostic::Fault, integer, options, source::Span,
+};
 
 use crate::anomaly::{AnomalySet, DecodeEvent, stream_event};
 
@@ -32,13 +34,8 @@ pub enum PacketTest {
     StreamSize(StreamSide, IntegerTest),
     /// `vlan.id`, of the layer from outside, from inside when negative; `None` is any, `All` all.
     VlanId(IntegerTest, VlanLayer),
-    /// `app-layer-protocol`: the protocol must (not) be this; `failed` is `None`.
-    Protocol {
-        /// The outcome is turned round.
-        negated: bool,
-        /// Which.
-        protocol: Option<crate::protocol::AppProtocol>,
-    },
+    /// `app-layer-protocol`.
+    Protocol(ProtocolTest),
     /// `igmp-csum`, `ipv4-csum` and so on: whether the checksum is right.
     Checksum(&'static str, bool),
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    IntegerTest, bytes, content,
+    IntegerTest, app_protocol, bytes, content,
     diagnostic::Fault,
     frame, integer,
     keyword::{Options, alone, long_enough, number, quoted, relation, set},
@@ -14,7 +14,7 @@ use super::{
     state::{self, State},
     test::{Target, Test, Value},
 };
-use crate::protocol::{AppProtocol, Buffer, registry};
+use crate::protocol::{Buffer, registry};
 
 type Apply = fn(&mut Options, Span<'_>) -> Result<(), Fault>;
 
@@ -224,7 +224,7 @@ pub(super) const KEYWORDS: &[(&str, Apply)] = &[
     ("icmpv4-csum", |o, v| packet(o, checksum("icmp", v))),
     ("icmpv6-csum", |o, v| packet(o, checksum("icmp", v))),
     ("frame", frame::parse),
-    ("app-layer-protocol", app_layer_protocol),
+    ("app-layer-protocol", app_protocol::parse),
     ("app-layer-event", |o, v| {
         // What stands behind a comma is when the event is looked for: here, as soon as it is raised.
         let name = v.text.split(',').next().unwrap_or_default().trim();
@@ -429,21 +429,6 @@ fn checksum(of: &'static str, value: Span<'_>) -> Result<PacketTest, Fault> {
         "invalid" => Ok(PacketTest::Checksum(of, false)),
         _ => Err(Fault::new(value.at, "valid or invalid")),
     }
-}
-
-fn app_layer_protocol(options: &mut Options, value: Span<'_>) -> Result<(), Fault> {
-    let (negated, name) = match value.text.strip_prefix('!') {
-        Some(rest) => (true, rest),
-        None => (false, value.text),
-    };
-    let name = name.split(',').next().unwrap_or_default().trim();
-    let protocol = match name {
-        "failed" | "unknown" => None,
-        name => Some(AppProtocol::of_name(name).ok_or_else(|| {
-            Fault::new(value.at, format!("unknown application protocol `{name}`"))
-        })?),
-    };
-    packet(options, Ok(PacketTest::Protocol { negated, protocol }))
 }
 
 fn remember(options: &mut Options, state: Result<State, Fault>) -> Result<(), Fault> {

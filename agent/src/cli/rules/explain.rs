@@ -157,10 +157,9 @@ fn packet(test: &PacketTest) -> String {
             };
             format!("{layer} is {}", words::integer(*id))
         }
-        PacketTest::Protocol { negated, protocol } => format!(
-            "the application protocol is {}{}",
-            if *negated { "not " } else { "" },
-            protocol.map_or("unrecognisable", |protocol| protocol.name())
+        PacketTest::Protocol(test) => format!(
+            "the application protocol is {}{test}",
+            if test.negated { "not " } else { "" },
         ),
         PacketTest::Checksum(of, right) => format!(
             "the {of} checksum is {}",

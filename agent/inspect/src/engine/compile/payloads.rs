@@ -217,12 +217,10 @@ fn on_stream(rule: &Rule) -> bool {
             .groups
             .iter()
             .any(|group| matches!(group.target, Target::Header(_)))
-        || rule.packet.iter().any(|test| {
-            !matches!(
-                test,
-                PacketTest::StreamSize(..) | PacketTest::Protocol { .. }
-            )
-        });
+        || rule
+            .packet
+            .iter()
+            .any(|test| !matches!(test, PacketTest::StreamSize(..) | PacketTest::Protocol(_)));
     match rule.protocol {
         Protocol::TcpStream => rule.payload().is_some(),
         Protocol::Tcp | Protocol::Application(_) => rule.payload().is_some() && !packet,
