@@ -205,6 +205,7 @@ impl Maker {
             .map(|_| self.random.word())
             .collect();
         let (name, value) = (self.random.word(), self.random.next());
+        let token = random_text(&self.random.noise(64));
         let posts = self.random.below(4) == 0;
         let body = if posts { self.json(3) } else { String::new() };
         let length = if posts {
@@ -216,11 +217,9 @@ impl Maker {
             String::new()
         };
         format!(
-            "{} /api/v1/{}?{name}={value} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\nAccept: */*\r\nAccept-Encoding: gzip, deflate\r\nConnection: keep-alive\r\nAuthorization: Bearer {:032x}{:032x}\r\nX-Request-Id: {:016x}\r\n{length}\r\n{body}",
+            "{} /api/v1/{}?{name}={value} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\nAccept: */*\r\nAccept-Encoding: gzip, deflate\r\nConnection: keep-alive\r\nAuthorization: Bearer {token}\r\nX-Request-Id: {:016x}\r\n{length}\r\n{body}",
             if posts { "POST" } else { "GET" },
             path.join("/"),
-            self.random.next(),
-            self.random.next(),
             self.random.next(),
         )
         .into_bytes()

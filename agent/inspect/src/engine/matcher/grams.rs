@@ -10,11 +10,11 @@ const GRAM: usize = 4;
 /// Bytes that are looked at together.
 const BLOCK: usize = 8;
 /// A bit map has this many bits a gram, so that few places of the data hit one by chance.
-const BITS_PER_GRAM: usize = 24;
-/// Words of a bit map, by how many grams there are: 1, 8 or 64 KiB. Known when the loop over the data is
+const BITS_PER_GRAM: usize = 64;
+/// Words of a bit map, by how many grams there are: 2, 16 or 64 KiB. Known when the loop over the data is
 /// compiled, so that no place in the map is checked.
-const SMALL: usize = 1 << 7;
-const MIDDLE: usize = 1 << 10;
+const SMALL: usize = 1 << 8;
+const MIDDLE: usize = 1 << 11;
 const LARGE: usize = 1 << 13;
 /// Furthest gram in a pattern.
 const FURTHEST: usize = 200;
