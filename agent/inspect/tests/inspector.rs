@@ -438,3 +438,30 @@ proptest! {
         prop_assert_eq!(pipeline.inspector.stats().stream_memory, 0);
     }
 }
+
+/// A rule about the beginning of a message, where messages begin with packets: once for each message,
+/// although it is tried on the packet and on the stream.
+#[test]
+fn a_place_counts_from_the_stream_and_from_each_packet() {
+    let rules = r#"
+alert tcp any any -> any any (content:"|00 05|"; depth:2; content:"run"; distance:1; within:3; sid:1;)
+alert tcp any any -> any any (content:"|00 05|"; depth:2; flow:only_stream; sid:2;)
+alert tcp any any -> any any (content:"|00 05|"; startswith; content:"never"; sid:3;)
+"#;
+    let mut pipeline = Pipeline::with_rules(rules, InspectorLimits::default());
+    let ends = ends(2, 3, (40_000, 7_777));
+    pipeline.handshake(&ends);
+    let message = b"\x00\x05.run...";
+    let length = u32::try_from(message.len()).unwrap();
+    let mut next = 1_001;
+    for _ in 0..3 {
+        pipeline.data(&ends, message, next);
+        next += length;
+    }
+    // In pieces: the stream's first bytes are others by now, and no packet begins with a message.
+    pipeline.data(&ends, &message[..1], next);
+    pipeline.data(&ends, &message[1..], next + 1);
+    let mut sids = pipeline.sids();
+    sids.sort_unstable();
+    assert_eq!(sids, [1, 1, 1, 2]);
+}

@@ -103,6 +103,12 @@ impl Compiled {
         at.copied().flatten().is_some_and(|at| at <= stage)
     }
 
+    /// Whether a rule is tried on streams.
+    pub(super) fn on_stream(&self, rule: u32) -> bool {
+        let rule = usize::try_from(rule).ok().and_then(|at| self.rules.get(at));
+        rule.is_some_and(|rule| looks_at(rule, Kind::TcpStream))
+    }
+
     /// Notes the rules that could match. Patterns are searched for where they end after `fresh`.
     pub(super) fn candidates(
         &self,

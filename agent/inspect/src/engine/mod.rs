@@ -175,6 +175,7 @@ impl Engine {
         let mut subject = self.subject(inspection, flow);
         if inspection.unit != Unit::Stream {
             self.verify(inspection, &mut subject, scratch, None);
+            self.anchor(inspection, matches, scratch);
         } else {
             self.verify(inspection, &mut subject, scratch, Some(matches));
         }
@@ -245,6 +246,30 @@ impl Engine {
             !(final_word && self.compiled.decided(*index, stage))
         });
         transaction.matching = state;
+    }
+
+    /// Has the rules that matched on a packet and are tried on the stream too leave out its bytes
+    /// there.
+    fn anchor(
+        &self,
+        inspection: &Inspection<'_>,
+        matches: &mut FlowMatches,
+        scratch: &mut Scratch,
+    ) {
+        let [client, server] = inspection.flow.stream;
+        let stream = if inspection.flow.to_server {
+            client
+        } else {
+            server
+        };
+        let end = stream.saturating_add(inspection.data.len() as u64);
+        scratch.matched.retain(|rule| {
+            let twice = self.compiled.on_stream(*rule);
+            if twice && !matches.passed {
+                matches.finish(*rule, end);
+            }
+            !(twice && matches.passed)
+        });
     }
 
     fn subject<'a>(&'a self, inspection: &Inspection<'_>, flow: &'a mut FlowState) -> Subject<'a> {
@@ -325,7 +350,9 @@ impl Engine {
                 scratch.matched.push(*index);
             }
             match (&mut matches, verdict) {
-                (Some(matches), Verdict::Match) if matched => matches.finish(*index, inspection),
+                (Some(matches), Verdict::Match) if matched => {
+                    matches.finish(*index, inspection.data_start + inspection.data.len() as u64);
+                }
                 (Some(matches), Verdict::NotYet(awaits)) => {
                     // Data that does not follow what was evaluated before, such as bytes aside from
                     // the stream, says nothing about what the stream has.
@@ -381,9 +408,8 @@ impl FlowMatches {
         usize::try_from(place.saturating_sub(inspection.data_start)).unwrap_or(usize::MAX)
     }
 
-    /// Notes that a rule has matched in what has come so far.
-    fn finish(&mut self, rule: u32, inspection: &Inspection<'_>) {
-        let place = inspection.data_start + inspection.data.len() as u64;
+    /// Notes that a rule has matched in what has come up to this place.
+    fn finish(&mut self, rule: u32, place: u64) {
         match self.done.iter_mut().find(|(done, _)| *done == rule) {
             Some((_, seen)) => *seen = place,
             None => {

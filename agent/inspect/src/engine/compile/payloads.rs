@@ -12,7 +12,7 @@ use super::super::{
 use crate::{
     decode::Transport,
     protocol::{AppProtocol, registry},
-    rule::{AboutFlow, PacketTest, Protocol, Target},
+    rule::{AboutFlow, PacketTest, Protocol, Target, Test},
 };
 
 const TCP: u8 = 6;
@@ -190,7 +190,7 @@ pub(super) fn looks_at(rule: &Rule, kind: Kind) -> bool {
         }
         Kind::TcpStream => on_stream(rule),
         Kind::TcpPacket => match rule.protocol {
-            Protocol::Tcp | Protocol::Application(_) => !on_stream(rule),
+            Protocol::Tcp | Protocol::Application(_) => !on_stream(rule) || is_anchored(rule),
             Protocol::TcpPacket => true,
             _ => any,
         },
@@ -207,6 +207,19 @@ pub(super) fn looks_at(rule: &Rule, kind: Kind) -> bool {
             )
         }
     }
+}
+
+/// Whether a rule on the stream is matched on single packets too: messages of many protocols begin
+/// where packets do, and a content that must be at a place may mean that of such a message.
+fn is_anchored(rule: &Rule) -> bool {
+    let anchored = |test: &Test| {
+        let content = test.content();
+        content.is_some_and(|it| it.offset.is_some() || it.depth.is_some())
+    };
+    rule.flow.stream.is_none()
+        && rule
+            .payload()
+            .is_some_and(|group| group.tests.iter().any(anchored))
 }
 
 /// Whether a rule is matched on the reassembled stream: it has content, and nothing in it asks for a
