@@ -243,7 +243,8 @@ impl Engine {
             // Only in its own direction, and not before the handshake that it may ask for.
             let final_word = rule.flow.to_server == Some(inspection.flow.to_server)
                 && inspection.flow.established;
-            !(final_word && self.compiled.decided(*index, stage))
+            let over = verdict == Verdict::Never || self.compiled.decided(*index, stage);
+            !(final_word && over)
         });
         transaction.matching = state;
     }

@@ -39,10 +39,12 @@ pub(super) fn rule(
         return Verdict::Never;
     }
     if !speaks(rule, inspection) {
-        return if inspection.flow.application.is_none() && !inspection.flow.application_failed {
-            Verdict::NotYet(None)
-        } else {
+        let failed = inspection.flow.application_failed;
+        let known = inspection.flow.application.is_some() && inspection.transaction.is_none();
+        return if known || failed {
             Verdict::Never
+        } else {
+            Verdict::NotYet(None)
         };
     }
     if !established(rule, inspection)
@@ -64,7 +66,11 @@ fn groups(rule: &Rule, inspection: &Inspection<'_>, after: usize, work: &mut Wor
     let mut later = Verdict::Match;
     for group in &rule.groups {
         let verdict = match group.target {
-            Target::Payload => payload(group, inspection, after, work),
+            Target::Payload => match payload(group, inspection, after, work) {
+                // The window of the stream is another when more of the transaction comes.
+                Verdict::Never if inspection.transaction.is_some() => Verdict::NotYet(None),
+                verdict => verdict,
+            },
             Target::Transaction(_) => instances(rule, group, inspection, work),
             Target::Header(HeaderBuffer::SctpChunkData) => {
                 let mut chunks = inspection
@@ -162,7 +168,12 @@ fn instances(rule: &Rule, group: &Group, inspection: &Inspection<'_>, work: &mut
     if absent && !any && !open && over {
         return Verdict::Match;
     }
-    Verdict::NotYet(None)
+    // What is over stays as it is.
+    if over && !open && !rule.transactional {
+        Verdict::Never
+    } else {
+        Verdict::NotYet(None)
+    }
 }
 
 /// Whether an instance is of the group's buffer, and of the direction that is looked at.
