@@ -1,9 +1,14 @@
-//! Patterns of one and two bytes, by a bit map over all pairs.
+//! Patterns of one and two bytes: a few by the rarer of their bytes, many by a bit map over all pairs.
 
 use std::collections::HashMap;
 
-use super::filter::{CASE, wide};
+use memchr::{memchr_iter, memchr2_iter};
 
+use super::filter::{CASE, wide};
+use crate::rarity::rarest;
+
+/// So many patterns are searched one by one.
+const FEW: usize = 12;
 /// Bytes that are looked at together.
 const BLOCK: usize = 8;
 /// Words of the bit map.
@@ -11,9 +16,27 @@ const WORDS: usize = 1 << (16 - 6);
 
 /// Patterns too short for a gram.
 #[derive(Debug, Default)]
-pub(super) struct Shorts {
-    /// By the first two bytes, folded; `None` when there are no such patterns.
-    map: Option<Box<[u64; WORDS]>>,
+pub(super) enum Shorts {
+    #[default]
+    None,
+    Few(Vec<Byte>),
+    Many(Pairs),
+}
+
+/// A pattern by one of its bytes.
+#[derive(Debug)]
+pub(super) struct Byte {
+    /// In lower case.
+    byte: u8,
+    /// Where in the pattern.
+    offset: usize,
+    pattern: u32,
+}
+
+/// Patterns by their first two bytes.
+#[derive(Debug)]
+pub(super) struct Pairs {
+    map: Box<[u64; WORDS]>,
     patterns: HashMap<u16, Vec<u32>, foldhash::fast::FixedState>,
 }
 
@@ -22,40 +45,89 @@ impl Shorts {
     pub(super) const LONGEST: usize = 2;
 
     pub(super) fn new(patterns: &[&[u8]]) -> Self {
-        let mut shorts = Self::default();
-        for (pattern, bytes) in (0..).zip(patterns) {
-            let (first, seconds) = match bytes {
-                [first] => (*first, 0..=u8::MAX),
-                [first, second] => (*first, *second..=*second),
-                _ => continue,
-            };
-            let map = shorts.map.get_or_insert_with(|| Box::new([0; WORDS]));
-            for second in seconds {
-                let pair = fold([first, second]);
-                if let Some(word) = map.get_mut(usize::from(pair >> 6)) {
-                    *word |= 1 << (pair & 63);
-                }
-                let list = shorts.patterns.entry(pair).or_default();
-                if !list.contains(&pattern) {
-                    list.push(pattern);
-                }
-            }
+        let patterns = (0_u32..).zip(patterns);
+        let short = patterns.filter(|(_, bytes)| (1..=Self::LONGEST).contains(&bytes.len()));
+        let short: Vec<(u32, &[u8])> = short.map(|(pattern, bytes)| (pattern, *bytes)).collect();
+        match short.len() {
+            0 => Self::None,
+            1..=FEW => Self::Few(short.into_iter().filter_map(Byte::new).collect()),
+            _ => Self::Many(Pairs::new(&short)),
         }
-        shorts
     }
 
     pub(super) const fn reach(&self) -> usize {
-        if self.map.is_some() { Self::LONGEST } else { 0 }
+        match self {
+            Self::None => 0,
+            Self::Few(_) | Self::Many(_) => Self::LONGEST,
+        }
     }
 
-    /// Hands each place from `from` on where a pattern could begin to `hit`.
+    /// Hands each place where a pattern could begin, from `from` on, to `hit`.
     pub(super) fn find(&self, data: &[u8], from: usize, hit: &mut impl FnMut(u32, usize)) {
-        let Some(map) = &self.map else {
-            return;
+        match self {
+            Self::None => {}
+            Self::Few(bytes) => bytes.iter().for_each(|byte| byte.find(data, from, hit)),
+            Self::Many(pairs) => pairs.find(data, from, hit),
+        }
+    }
+}
+
+impl Byte {
+    fn new((pattern, bytes): (u32, &[u8])) -> Option<Self> {
+        let offset = rarest(bytes);
+        Some(Self {
+            byte: *bytes.get(offset)?,
+            offset,
+            pattern,
+        })
+    }
+
+    fn find(&self, data: &[u8], from: usize, hit: &mut impl FnMut(u32, usize)) {
+        let rest = data.get(from..).unwrap_or_default();
+        let mut found = |at: usize| {
+            if let Some(start) = (from + at).checked_sub(self.offset) {
+                hit(self.pattern, start);
+            }
         };
+        let upper = self.byte.to_ascii_uppercase();
+        if upper == self.byte {
+            memchr_iter(self.byte, rest).for_each(&mut found);
+        } else {
+            memchr2_iter(self.byte, upper, rest).for_each(&mut found);
+        }
+    }
+}
+
+impl Pairs {
+    fn new(patterns: &[(u32, &[u8])]) -> Self {
+        let mut pairs = Self {
+            map: Box::new([0; WORDS]),
+            patterns: HashMap::default(),
+        };
+        for (pattern, bytes) in patterns {
+            let (first, seconds) = match bytes {
+                [first] => (*first, 0..=u8::MAX),
+                [first, second, ..] => (*first, *second..=*second),
+                [] => continue,
+            };
+            for second in seconds {
+                let pair = fold([first, second]);
+                if let Some(word) = pairs.map.get_mut(usize::from(pair >> 6)) {
+                    *word |= 1 << (pair & 63);
+                }
+                let list = pairs.patterns.entry(pair).or_default();
+                if !list.contains(pattern) {
+                    list.push(*pattern);
+                }
+            }
+        }
+        pairs
+    }
+
+    fn find(&self, data: &[u8], from: usize, hit: &mut impl FnMut(u32, usize)) {
         let data = data.get(from..).unwrap_or_default();
         let mut look = |at: usize, pair: u16| {
-            let word = map.get(usize::from(pair >> 6));
+            let word = self.map.get(usize::from(pair >> 6));
             if word.is_some_and(|word| word >> (pair & 63) & 1 != 0) {
                 self.look(pair, from + at, hit);
             }

@@ -37,6 +37,17 @@ fn patterns_of_all_lengths_in_any_case() {
 }
 
 #[test]
+fn few_short_patterns_are_found_as_many_are() {
+    let texts: Vec<[u8; 2]> = (0..40).map(|at| [b'a' + at % 20, 0x80 + at]).collect();
+    let few: Vec<(&[u8], usize)> = texts[..5].iter().map(|it| (&it[..], usize::MAX)).collect();
+    let many: Vec<(&[u8], usize)> = texts.iter().map(|it| (&it[..], usize::MAX)).collect();
+    let data = texts[..5].concat().to_ascii_uppercase();
+    assert_eq!(found(&matcher(&few), &data, 0, 0), [0, 1, 2, 3, 4]);
+    assert_eq!(found(&matcher(&many), &data, 0, 0), [0, 1, 2, 3, 4]);
+    assert_eq!(found(&matcher(&few), &data, 0, 9), [4]);
+}
+
+#[test]
 fn what_was_seen_before_is_not_found_again() {
     let matcher = matcher(&[(b"needle", usize::MAX), (b"ne", usize::MAX)]);
     assert!(found(&matcher, b"needle ...", 0, 6).is_empty());
