@@ -58,7 +58,7 @@ impl Inspector {
         Self {
             engine,
             scratch: Scratch::default(),
-            fragments: Defragmenter::new(limits.fragments),
+            fragments: Defragmenter::new(limits.fragments).with_overlap(limits.overlap),
             limits,
             table: FlowTable::new(),
             muffler: Muffler::default(),

@@ -1,5 +1,6 @@
-//! Fragments to datagrams, as Linux does it: what lies within bytes received before is dropped,
-//! any other overlap drops the datagram (`inet_frag_queue_insert`; RFC 5722 for IPv6).
+//! Fragments to datagrams. As Linux does it, what lies within bytes received before is dropped,
+//! any other overlap drops the datagram (`inet_frag_queue_insert`). Of IPv4 overlaps another
+//! [`OverlapPolicy`] may decide; IPv6 has no choice (RFC 5722).
 
 use core::net::IpAddr;
 use std::collections::VecDeque;
@@ -7,6 +8,7 @@ use std::collections::VecDeque;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
+use super::overlap::{Claims, Favour, OverlapPolicy};
 use crate::{
     anomaly::Anomaly,
     decode::{Fragment, Network},
@@ -83,6 +85,10 @@ struct Partial {
     data: Vec<u8>,
     /// Runs of bytes that are there, in order, never touching.
     runs: Vec<(u32, u32)>,
+    /// The same when a policy decides about overlaps: the fragments that own them.
+    claims: Claims<()>,
+    /// Bytes that `claims` has.
+    claimed: i64,
     /// Length, once the last fragment is there.
     length: Option<u32>,
     sequence: u64,
@@ -92,6 +98,7 @@ struct Partial {
 #[derive(Debug)]
 pub(crate) struct Defragmenter {
     limits: FragmentLimits,
+    overlap: OverlapPolicy,
     stats: FragmentStats,
     partials: HashMap<Key, Partial, RandomState>,
     /// By age; entries of datagrams that have gone are skipped by `sequence`.
@@ -103,6 +110,8 @@ pub(crate) struct Defragmenter {
 enum Added {
     Nothing,
     Kept,
+    /// Some of it at most: a policy decided about an overlap.
+    Decided,
     Overlap,
     Contradiction,
 }
@@ -111,12 +120,19 @@ impl Defragmenter {
     pub(crate) fn new(limits: FragmentLimits) -> Self {
         Self {
             limits,
+            overlap: OverlapPolicy::default(),
             stats: FragmentStats::default(),
             partials: HashMap::with_hasher(RandomState::default()),
             order: VecDeque::new(),
             next_sequence: 0,
             bytes: 0,
         }
+    }
+
+    /// Decides about overlaps of IPv4 as this policy does.
+    pub(crate) fn with_overlap(mut self, policy: OverlapPolicy) -> Self {
+        self.overlap = policy;
+        self
     }
 
     pub(crate) const fn stats(&self) -> FragmentStats {
@@ -155,13 +171,16 @@ impl Defragmenter {
                 begun: now,
                 data: Vec::new(),
                 runs: Vec::new(),
+                claims: Claims::default(),
+                claimed: 0,
                 length: None,
                 sequence: self.next_sequence,
             }
         });
-        let held = partial.data.capacity();
-        let added = partial.add(fragment, payload);
-        self.bytes += partial.data.capacity() - held;
+        let held = partial.footprint();
+        let favour = self.overlap.of_fragments();
+        let added = partial.add(fragment, payload, favour.filter(|_| key.source.is_ipv4()));
+        self.bytes += partial.footprint() - held;
         let complete = partial.complete();
         let too_many = partial.runs.len() > self.limits.runs;
         match added {
@@ -169,6 +188,7 @@ impl Defragmenter {
                 anomaly = Some(Anomaly::FragmentOverlap);
                 self.drop_malformed(&key);
             }
+            Added::Decided => anomaly = Some(Anomaly::FragmentOverlap),
             Added::Nothing => anomaly = anomaly.or(Some(Anomaly::FragmentRepeat)),
             Added::Kept if too_many => {
                 self.stats.run_limit += 1;
@@ -235,22 +255,32 @@ impl Defragmenter {
 
     fn remove(&mut self, key: &Key) -> Option<Partial> {
         let partial = self.partials.remove(key)?;
-        self.bytes -= partial.data.capacity();
+        self.bytes -= partial.footprint();
         Some(partial)
     }
 }
 
 impl Partial {
-    fn add(&mut self, fragment: &Fragment<'_>, payload: &[u8]) -> Added {
+    /// Bytes of memory held that grow with what was received.
+    fn footprint(&self) -> usize {
+        self.data.capacity() + self.claims.footprint()
+    }
+
+    fn add(&mut self, fragment: &Fragment<'_>, payload: &[u8], favour: Option<Favour>) -> Added {
         let start = fragment.offset;
         let end = start + u32::try_from(payload.len()).unwrap_or(MAX_LENGTH);
+        let claimed = self.claims.as_slice().last().map_or(0, |claim| claim.to);
         let seen = self.runs.last().map_or(0, |run| run.1);
+        let before = i64::from(end) < claimed || end < seen;
         let contradicts = match self.length {
             Some(length) => end > length || (!fragment.more && end != length),
-            None => !fragment.more && end < seen,
+            None => !fragment.more && before,
         };
         if contradicts {
             return Added::Contradiction;
+        }
+        if let Some(favour) = favour {
+            return self.contest(fragment, payload, favour, (start, end));
         }
         let at = self.runs.partition_point(|run| run.1 <= start);
         if let Some(&(from, to)) = self.runs.get(at)
@@ -264,6 +294,16 @@ impl Partial {
                 Added::Overlap
             };
         }
+        self.extend(fragment, start, end);
+        if let Some(place) = self.data.get_mut(start as usize..end as usize) {
+            place.copy_from_slice(payload);
+        }
+        self.insert_run(at, start, end);
+        Added::Kept
+    }
+
+    /// Makes room up to `end`, and takes what the first and the last fragment tell.
+    fn extend(&mut self, fragment: &Fragment<'_>, start: u32, end: u32) {
         if !fragment.more {
             self.length = Some(end);
         }
@@ -273,11 +313,49 @@ impl Partial {
         if self.data.len() < end as usize {
             self.data.resize(end as usize, 0);
         }
-        if let Some(place) = self.data.get_mut(start as usize..end as usize) {
-            place.copy_from_slice(payload);
+    }
+
+    /// Takes of a fragment what `favour` gives it.
+    fn contest(
+        &mut self,
+        fragment: &Fragment<'_>,
+        payload: &[u8],
+        favour: Favour,
+        (start, end): (u32, u32),
+    ) -> Added {
+        let extent = (i64::from(start), i64::from(end));
+        let overlapped = self.claims.overlapping(extent).iter();
+        let common = |from: i64, to: i64| to.min(extent.1) - from.max(extent.0);
+        let known: i64 = overlapped.map(|claim| common(claim.from, claim.to)).sum();
+        let within = known == extent.1 - extent.0;
+        let same = self.data.get(start as usize..end as usize) == Some(payload);
+        if within && same {
+            return Added::Nothing;
         }
-        self.insert_run(at, start, end);
-        Added::Kept
+        self.claimed += extent.1 - extent.0 - known;
+        let network = self.network;
+        let begun = !self.claims.overlapping((0, 1)).is_empty();
+        self.extend(fragment, start, end);
+        let mut has_first = false;
+        let data = &mut self.data;
+        self.claims.insert(favour, extent, (), |claim| {
+            has_first |= claim.from == 0;
+            let place = |at: i64| usize::try_from(at).unwrap_or(usize::MAX);
+            let (from, to) = (place(claim.from), place(claim.to));
+            let offset = start as usize;
+            let part = payload.get(from.saturating_sub(offset)..to.saturating_sub(offset));
+            if let (Some(place), Some(part)) = (data.get_mut(from..to), part) {
+                place.copy_from_slice(part);
+            }
+        });
+        if begun && !has_first {
+            self.network = network;
+        }
+        if known > 0 {
+            Added::Decided
+        } else {
+            Added::Kept
+        }
     }
 
     /// Adds a run before the one at `at`, which begins at `end` or later.
@@ -308,6 +386,11 @@ impl Partial {
     }
 
     fn complete(&self) -> bool {
+        if self.claimed > 0 {
+            return self
+                .length
+                .is_some_and(|length| i64::from(length) == self.claimed);
+        }
         matches!((self.runs.as_slice(), self.length), ([(0, end)], Some(length)) if *end == length)
     }
 }

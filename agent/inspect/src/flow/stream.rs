@@ -6,6 +6,7 @@
 
 use super::{
     memory::{StreamLimits, StreamStats},
+    overlap::OverlapPolicy,
     pending::{Pending, differs, signed},
 };
 use crate::anomaly::Anomaly;
@@ -76,6 +77,12 @@ impl Stream {
         }
     }
 
+    /// Decides about overlaps as this policy does; for a stream that holds nothing yet.
+    pub(crate) fn with_overlap(mut self, policy: OverlapPolicy) -> Self {
+        self.pending = Pending::new(policy);
+        self
+    }
+
     /// Sequence number that the sender is to use next, as far as it was seen in order.
     pub(crate) const fn next_sequence(&self) -> u32 {
         self.next
@@ -126,13 +133,7 @@ impl Stream {
             stats.retransmissions += 1;
             self.compare_delivered(start, data, stats, out);
         }
-        let mut conflicts = 0;
-        self.pending.compare(self.position, fresh, |other| {
-            conflicts += 1;
-            out(aside(other.start, &other.data));
-        });
-        report(conflicts, stats, out);
-        self.append(fresh, limits, out);
+        self.continue_with(start, data, fresh, limits, stats, out);
         let wire_end = start + i64::from(segment.wire);
         self.drain(limits, out);
         if data.len() < usize::try_from(segment.wire).unwrap_or(usize::MAX) {
@@ -175,7 +176,7 @@ impl Stream {
             self.drain(limits, out);
         }
         self.buffer = Vec::new();
-        self.pending = Pending::default();
+        self.pending = Pending::new(self.pending.policy());
     }
 
     /// Place of a sequence number: the one nearest to the next byte's.
@@ -193,6 +194,53 @@ impl Stream {
         })
     }
 
+    /// Takes in a segment at `start` whose last bytes, `fresh`, continue the stream. What was
+    /// delivered stays; what waits is contested.
+    fn continue_with(
+        &mut self,
+        start: i64,
+        data: &[u8],
+        fresh: &[u8],
+        limits: &StreamLimits,
+        stats: &mut StreamStats,
+        out: &mut dyn FnMut(Event<'_>),
+    ) {
+        if !fresh.is_empty() && self.pending.may_win(start + signed(data.len())) {
+            self.contest(start, data, stats, out);
+            return;
+        }
+        let mut conflicts = 0;
+        self.pending.compare(self.position, fresh, |other| {
+            conflicts += 1;
+            if let Some(other) = other {
+                out(aside(other.start, &other.data));
+            }
+        });
+        report(conflicts, stats, out);
+        self.append(fresh, limits, out);
+    }
+
+    /// Puts a segment among those that wait; if they differ, all are handed out.
+    fn contest(
+        &mut self,
+        start: i64,
+        data: &[u8],
+        stats: &mut StreamStats,
+        out: &mut dyn FnMut(Event<'_>),
+    ) {
+        let mut conflicts = 0;
+        self.pending.insert(start, data, |other| {
+            conflicts += 1;
+            if let Some(other) = other {
+                out(aside(other.start, &other.data));
+            }
+        });
+        if conflicts > 0 {
+            out(aside(start, data));
+        }
+        report(conflicts, stats, out);
+    }
+
     fn queue(
         &mut self,
         start: i64,
@@ -204,15 +252,7 @@ impl Stream {
         if data.is_empty() {
             return;
         }
-        let mut conflicts = 0;
-        self.pending.insert(start, data, |other| {
-            conflicts += 1;
-            out(aside(other.start, &other.data));
-        });
-        if conflicts > 0 {
-            out(aside(start, data));
-        }
-        report(conflicts, stats, out);
+        self.contest(start, data, stats, out);
         while self.pending.footprint() > limits.pending {
             let Some(first) = self.pending.first() else {
                 return;
@@ -293,10 +333,10 @@ impl Stream {
             return;
         }
         let mut pending = core::mem::take(&mut self.pending);
-        for waiting in pending.take_ready(self.position) {
-            let known = usize::try_from(self.position - waiting.start).unwrap_or(usize::MAX);
-            self.append(waiting.data.get(known..).unwrap_or_default(), limits, out);
-        }
+        pending.take_ready(self.position, |start, data| {
+            let known = usize::try_from(self.position - start).unwrap_or(usize::MAX);
+            self.append(data.get(known..).unwrap_or_default(), limits, out);
+        });
         self.pending = pending;
     }
 

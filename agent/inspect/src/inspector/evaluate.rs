@@ -112,10 +112,12 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
                 edge: flow.sender(direction).tcp.edge,
             };
             let start = flow.sender(direction).tcp.start;
+            let overlap = self.limits.overlap;
             let (sender, _) = flow.sides_mut(direction);
-            sender
-                .stream
-                .get_or_insert_with(|| Box::new(Stream::new(start.unwrap_or(segment.sequence))));
+            sender.stream.get_or_insert_with(|| {
+                let stream = Stream::new(start.unwrap_or(segment.sequence));
+                Box::new(stream.with_overlap(overlap))
+            });
             self.stream(flow, direction, headers, |stream, limits, stats, out| {
                 stream.segment(segment, limits, stats, out);
             });

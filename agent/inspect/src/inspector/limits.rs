@@ -2,7 +2,9 @@
 
 use crate::{
     anomaly::{Anomaly, AnomalyCounts},
-    flow::{FragmentLimits, FragmentStats, StreamLimits, StreamStats, table::Lifetime},
+    flow::{
+        FragmentLimits, FragmentStats, OverlapPolicy, StreamLimits, StreamStats, table::Lifetime,
+    },
     protocol::{LimitCounters, Limits},
 };
 
@@ -51,6 +53,8 @@ pub struct InspectorLimits {
     pub streams: StreamLimits,
     /// IP defragmentation.
     pub fragments: FragmentLimits,
+    /// Who wins where TCP segments or IPv4 fragments overlap (Suricata: `host-os-policy`).
+    pub overlap: OverlapPolicy,
     /// Application protocols.
     pub protocols: Limits,
     /// Follow TCP connections whose handshake was not seen (Suricata: `stream.midstream`).
@@ -76,6 +80,7 @@ impl Default for InspectorLimits {
             timeouts: Timeouts::default(),
             streams: StreamLimits::default(),
             fragments: FragmentLimits::default(),
+            overlap: OverlapPolicy::default(),
             protocols: Limits::default(),
             midstream: true,
             async_oneside: false,

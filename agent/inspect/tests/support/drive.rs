@@ -17,7 +17,7 @@ use hydrophone_inspect::{
     Signal, Timestamp, decode,
     engine::Engine,
     flow::Direction,
-    flow::{FragmentLimits, StreamLimits},
+    flow::{FragmentLimits, OverlapPolicy, StreamLimits},
     inspector::Timeouts,
     protocol::{self, AppProtocol, FrameSet, Limits, Status, Transactions, Transport},
     rule::{RuleSetBuilder, STARTER, STARTER_NAME, Variables},
@@ -52,6 +52,7 @@ const LIMITS: InspectorLimits = InspectorLimits {
         bytes: 100_000,
         runs: 3,
     },
+    overlap: OverlapPolicy::Linux,
     protocols: Limits {
         transactions: 2,
         head: 512,

@@ -184,3 +184,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn who_owns_which_bytes_is_accounted() {
+    let limits = FragmentLimits {
+        datagrams: 10,
+        bytes: 100_000,
+        runs: 4,
+    };
+    let mut defragmenter = Defragmenter::new(limits).with_overlap(OverlapPolicy::First);
+    for id in 0..10 {
+        for place in (0..4_000).step_by(2) {
+            let small = fragment(V4, id, place * 8, true, &[1; 8]);
+            defragmenter.insert(&small, 0, at(1));
+            assert!(defragmenter.bytes <= limits.bytes);
+        }
+    }
+    assert!(defragmenter.stats().evicted > 0);
+    defragmenter.expire(at(100));
+    assert_eq!(defragmenter.bytes, 0);
+}
