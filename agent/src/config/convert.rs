@@ -82,6 +82,7 @@ impl From<&Config> for InspectorLimits {
                 pending: inspect.reassembly_pending.as_usize(),
                 total: inspect.reassembly_memory.as_usize(),
             },
+            overlap: inspect.overlap,
             // More would be copied only to be cut off.
             excerpt: config.alert.payload.as_usize(),
             midstream: inspect.midstream,

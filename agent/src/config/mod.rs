@@ -8,6 +8,7 @@ mod convert;
 mod error;
 mod layers;
 mod model;
+mod overlap;
 mod target;
 mod units;
 mod validate;

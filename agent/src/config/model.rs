@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use hydrophone_inspect::flow::OverlapPolicy;
 use serde::{Deserialize, Serialize};
 
 use super::units::{ByteSize, Interval};
@@ -99,6 +100,9 @@ pub struct Inspect {
     pub encrypted: bool,
     /// Bytes of each body or file that are looked into.
     pub body_limit: ByteSize,
+    /// Who wins where TCP segments that wait, or IPv4 fragments, overlap.
+    #[serde(with = "super::overlap::Names")]
+    pub overlap: OverlapPolicy,
 }
 
 /// What a wrong checksum means.
@@ -128,6 +132,7 @@ impl Default for Inspect {
             checksums: Checksums::Ignore,
             encrypted: false,
             body_limit: ByteSize::kib(128),
+            overlap: OverlapPolicy::Linux,
         }
     }
 }
