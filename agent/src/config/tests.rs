@@ -125,6 +125,37 @@ fn expect(found: &str, expected: &str) {
 }
 
 #[test]
+fn overlap_policies_have_the_names_of_other_engines() {
+    let names = [
+        "linux",
+        "first",
+        "last",
+        "bsd",
+        "bsd-right",
+        "old-linux",
+        "windows",
+        "windows2k3",
+        "vista",
+        "solaris",
+        "hpux",
+        "hpux10",
+        "irix",
+        "macos",
+    ];
+    let policies = names.map(|name| {
+        let config = load_text(&format!("inspect: {{overlap: {name}}}")).unwrap();
+        config.inspect.overlap
+    });
+    assert_eq!(policies, hydrophone_inspect::flow::OverlapPolicy::ALL);
+    let errors = messages("inspect:\n  overlap: beos\n");
+    assert_eq!(errors.len(), 1);
+    expect(
+        &errors[0],
+        "unknown variant `beos`, expected one of `linux`, `first`",
+    );
+}
+
+#[test]
 fn syntax_errors_and_duplicates_have_a_place() {
     for (text, place) in [
         ("alert:\n  storm: [1, 2\n", "h.yaml:"),
