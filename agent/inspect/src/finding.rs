@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::{
     flow::Direction,
-    packet::{Hook, Owner, SocketId, Timestamp},
+    packet::{Hook, LinkType, Owner, Packet, SocketId, Timestamp},
     protocol::{AppProtocol, Buffer, Field, Transaction},
     rule::IdentityConditions,
     signature::Signature,
@@ -64,6 +64,31 @@ pub struct Context {
     pub application: Option<Arc<ApplicationRecord>>,
     /// The packet's payload, or the stream from a little before the bytes that were new; bounded.
     pub payload: Bytes,
+    /// Whether `payload` is of a reassembled stream, and not of one packet.
+    pub in_stream: bool,
+    /// The packet that was the occasion, when [`crate::InspectorLimits::packet`] asks for it and
+    /// there was one: what is told at the end of a flow has none.
+    pub packet: Option<RawPacket>,
+}
+
+/// A packet as it was captured, with the headers of its link; bounded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawPacket {
+    /// The first header in `bytes`.
+    pub link_type: LinkType,
+    /// As captured.
+    pub bytes: Bytes,
+}
+
+impl RawPacket {
+    /// A copy of the first `most` bytes; `None` when none are asked for.
+    pub(crate) fn copy(packet: &Packet<'_>, most: usize) -> Option<Self> {
+        let bytes = packet.bytes.get(..most).unwrap_or(packet.bytes);
+        (most > 0).then(|| Self {
+            link_type: packet.link_type,
+            bytes: Bytes::copy_from_slice(bytes),
+        })
+    }
 }
 
 /// What a transaction was about.

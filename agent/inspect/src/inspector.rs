@@ -17,7 +17,7 @@ use crate::{
     anomaly::AnomalySet,
     decode::{self, Datagram, Decoded, Fragment, Frame, Headers, Inner, Network, PacketView},
     engine::{Engine, FlowMatches, FlowState, FlowView, Inspection, Memory, Rule, Scratch, Unit},
-    finding::{Context, Endpoint, FlowSummary},
+    finding::{Context, Endpoint, FlowSummary, RawPacket},
     flow::{
         Direction, Flow, FlowKey,
         defrag::Defragmenter,
@@ -166,8 +166,9 @@ impl Inspector {
         sink: &mut impl SignalSink,
     ) {
         let frame = decode::decode_inner(inner, depth);
+        // Its bytes stay those of the frame that was captured: the inner packet alone may have no
+        // header that a capture file could name.
         let packet = Packet {
-            bytes: inner.slice.bytes,
             wire_length: frame.view.length,
             ..*outer
         };
@@ -206,6 +207,7 @@ impl Inspector {
             timestamp: packet.timestamp,
             fragmented: datagram.view.reassembled,
             view: Some(&datagram.view),
+            packet: Some(packet),
             sink,
         };
         let held = flow.footprint();
@@ -306,6 +308,7 @@ impl Inspector {
             timestamp: flow.last_seen,
             fragmented: false,
             view: None,
+            packet: None,
             sink,
         };
         for direction in [Direction::ToServer, Direction::ToClient] {
@@ -334,7 +337,7 @@ impl Inspector {
         self.inspect_frame(packet, network, view, sink);
         for anomaly in view.events.iter().filter(|anomaly| anomaly.alerts()) {
             if self.muffler.admits(packet.ifindex, anomaly, self.now) {
-                let context = without_flow(packet, network);
+                let context = without_flow(packet, network, self.limits.packet);
                 sink.signal(Signal::Anomaly { anomaly, context });
             } else {
                 self.stats.anomalies_muffled += 1;
@@ -374,12 +377,13 @@ impl Inspector {
             events: AnomalySet::default(),
             transaction: None,
         };
+        let most = self.limits.packet;
         let mut matched = 0;
         let mut found = |rule: &Arc<Rule>| {
             matched += 1;
             sink.signal(Signal::Match {
                 rule: Arc::clone(rule),
-                context: without_flow(packet, network),
+                context: without_flow(packet, network, most),
             });
         };
         let mut memory = Memory {
@@ -413,8 +417,9 @@ fn record(flow: &mut Flow, direction: Direction, packet: &Packet<'_>, now: Times
     receiver.owner.merge(&packet.destination);
 }
 
-/// The context of a packet that could not be decoded far enough to have a flow.
-fn without_flow(packet: &Packet<'_>, network: Option<Network>) -> Context {
+/// The context of a packet that could not be decoded far enough to have a flow, with a copy of at
+/// most `most` bytes.
+fn without_flow(packet: &Packet<'_>, network: Option<Network>, most: usize) -> Context {
     const UNKNOWN: core::net::IpAddr = core::net::IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED);
     let endpoint = |address, owner: Owner| Endpoint {
         socket: SocketId { address, port: 0 },
@@ -440,5 +445,7 @@ fn without_flow(packet: &Packet<'_>, network: Option<Network>) -> Context {
         flow: FlowSummary::default(),
         application: None,
         payload: bytes::Bytes::copy_from_slice(excerpt),
+        in_stream: false,
+        packet: RawPacket::copy(packet, most),
     }
 }

@@ -22,7 +22,9 @@ pub mod signature;
 
 pub use anomaly::Anomaly;
 pub use correlate::{BehaviorConfig, BehaviorStats, Correlator};
-pub use finding::{ApplicationRecord, Context, Endpoint, Finding, FindingSink, FlowSummary};
+pub use finding::{
+    ApplicationRecord, Context, Endpoint, Finding, FindingSink, FlowSummary, RawPacket,
+};
 pub use inspector::{Inspector, InspectorLimits, InspectorStats};
 pub use packet::{Hook, LinkType, Owner, Packet, Process, Timestamp};
 pub use signal::{FlowDirective, Signal, SignalSink};

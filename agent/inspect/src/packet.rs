@@ -62,6 +62,22 @@ pub enum LinkType {
     CiscoHdlc,
 }
 
+impl LinkType {
+    /// Its number in capture files (`LINKTYPE_…` of the tcpdump project).
+    #[must_use]
+    pub const fn number(self) -> u16 {
+        match self {
+            Self::Null => 0,
+            Self::Ethernet => 1,
+            Self::Ppp => 9,
+            Self::RawIp => 101,
+            Self::CiscoHdlc => 104,
+            Self::LinuxSll => 113,
+            Self::LinuxSll2 => 276,
+        }
+    }
+}
+
 /// The process that opened a socket, as seen in its own `connect` or `sendmsg` call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Process {

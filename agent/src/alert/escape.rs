@@ -115,8 +115,68 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
+/// Bytes in base64 (RFC 4648 section 4, with padding).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Base64<'a>(pub(super) &'a [u8]);
+
+impl fmt::Display for Base64<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for group in self.0.chunks(3) {
+            let octet = |at| u32::from(group.get(at).copied().unwrap_or_default());
+            let bits = octet(0) << 16 | octet(1) << 8 | octet(2);
+            for digit in 0..4 {
+                f.write_char(if digit > group.len() {
+                    '='
+                } else {
+                    base64_digit(bits >> (18 - 6 * digit) & 0x3f)
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn base64_digit(value: u32) -> char {
+    let (base, from) = match value {
+        0..26 => ('A', 0),
+        26..52 => ('a', 26),
+        52..62 => ('0', 52),
+        62 => return '+',
+        _ => return '/',
+    };
+    char::from_u32(u32::from(base) + value - from).unwrap_or_default()
+}
+
+impl Serialize for Base64<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl Serialize for Printable<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The vectors of RFC 4648 section 10.
+    #[test]
+    fn base64_is_that_of_the_standard() {
+        for (bytes, text) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+            ("foobar", "Zm9vYmFy"),
+        ] {
+            assert_eq!(Base64(bytes.as_bytes()).to_string(), text);
+        }
+        assert_eq!(Base64(&[0xfb, 0xff, 0x00]).to_string(), "+/8A");
     }
 }

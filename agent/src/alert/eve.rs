@@ -6,12 +6,14 @@ mod names;
 
 use std::{borrow::Cow, collections::BTreeMap, io, net::IpAddr};
 
-use hydrophone_inspect::{Endpoint, FlowSummary, Process, Signature, Timestamp, finding::Evidence};
+use hydrophone_inspect::{
+    Context, Endpoint, FlowSummary, Process, Signature, Timestamp, finding::Evidence,
+};
 use serde::Serialize;
 
 use super::{
     Alert, comm,
-    escape::{Formatter, Hostile, Printable},
+    escape::{Base64, Formatter, Hostile, Printable},
     time::EveTime,
 };
 use crate::{
@@ -19,6 +21,7 @@ use crate::{
         Container, Identity, Runtime, UnknownReason,
         identity::{Evidence as IdentityEvidence, Host},
     },
+    config::{self, PayloadFormat},
     telemetry::Stats,
 };
 
@@ -27,12 +30,30 @@ pub const LABELS_MAX: usize = 32;
 /// Other containers in the same namespace that an event names.
 pub const OTHERS_MAX: usize = 8;
 
-/// Appends an `alert` event without a line end. `payload_max` bounds `payload_printable`, in bytes.
+/// How an alert shows its payload.
+#[derive(Clone, Copy, Debug)]
+pub struct PayloadForm {
+    /// Bytes that are shown; 0 shows none.
+    pub max: usize,
+    /// In which form.
+    pub format: PayloadFormat,
+}
+
+impl From<&config::Alert> for PayloadForm {
+    fn from(config: &config::Alert) -> Self {
+        Self {
+            max: config.payload.as_usize(),
+            format: config.payload_format,
+        }
+    }
+}
+
+/// Appends an `alert` event without a line end.
 ///
 /// # Errors
 /// Serialization fails only if `out` does, which memory does not.
-pub fn write_alert(alert: &Alert, payload_max: usize, out: &mut Vec<u8>) -> io::Result<()> {
-    write(&AlertEvent::new(alert, payload_max), out)
+pub fn write_alert(alert: &Alert, payload: PayloadForm, out: &mut Vec<u8>) -> io::Result<()> {
+    write(&AlertEvent::new(alert, payload), out)
 }
 
 /// Appends a `stats` event without a line end.
@@ -101,21 +122,59 @@ struct AlertEvent<'a> {
     application: Option<application::Object<'a>>,
     suppressed: u64,
     flow: FlowFields,
+    #[serde(flatten)]
+    evidence: EvidenceFields<'a>,
+}
+
+/// What the alert was raised for, byte by byte; nothing where nothing is asked for.
+#[derive(Serialize)]
+struct EvidenceFields<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<Base64<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     payload_printable: Option<Printable<'a>>,
+    /// 1 when the payload is of a reassembled stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    packet: Option<Base64<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    packet_info: Option<PacketInfo>,
+}
+
+#[derive(Serialize)]
+struct PacketInfo {
+    linktype: u16,
+}
+
+impl<'a> EvidenceFields<'a> {
+    fn new(context: &'a Context, form: PayloadForm) -> Self {
+        let payload = context.payload.get(..form.max).unwrap_or(&context.payload);
+        let payload = (!payload.is_empty()).then_some(payload);
+        let packet = context.packet.as_ref();
+        Self {
+            payload: payload
+                .filter(|_| form.format != PayloadFormat::Printable)
+                .map(Base64),
+            payload_printable: payload
+                .filter(|_| form.format != PayloadFormat::Base64)
+                .map(Printable),
+            stream: payload.map(|_| u8::from(context.in_stream)),
+            packet: packet.map(|packet| Base64(&packet.bytes)),
+            packet_info: packet.map(|packet| PacketInfo {
+                linktype: packet.link_type.number(),
+            }),
+        }
+    }
 }
 
 impl<'a> AlertEvent<'a> {
-    fn new(alert: &'a Alert, payload_max: usize) -> Self {
+    fn new(alert: &'a Alert, payload: PayloadForm) -> Self {
         let finding = &alert.finding;
         let context = &finding.context;
         let application = context.application.as_deref();
         let has_ports = protocol_has_ports(context.protocol);
         let port = |end: &Endpoint| has_ports.then_some(end.socket.port);
-        let payload = context
-            .payload
-            .get(..payload_max)
-            .unwrap_or(&context.payload);
         Self {
             timestamp: EveTime(context.timestamp),
             flow_id: context.flow.id,
@@ -146,7 +205,7 @@ impl<'a> AlertEvent<'a> {
             application: application.map(application::objects),
             suppressed: alert.suppressed,
             flow: FlowFields::new(&context.flow),
-            payload_printable: (!payload.is_empty()).then_some(Printable(payload)),
+            evidence: EvidenceFields::new(context, payload),
         }
     }
 }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use hydrophone_common::counter::Hook;
+use hydrophone_inspect::{LinkType, RawPacket};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -12,7 +13,11 @@ use crate::{
 
 fn line(alert: &Alert, payload_max: usize) -> String {
     let mut out = Vec::new();
-    write_alert(alert, payload_max, &mut out).unwrap();
+    let form = PayloadForm {
+        max: payload_max,
+        format: PayloadFormat::Printable,
+    };
+    write_alert(alert, form, &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -43,7 +48,7 @@ fn a_rule_between_two_containers() {
         r#""references":["cve,2014-6271"]},"attack":["T1190"],"suppressed":0,"#,
         r#""flow":{"pkts_toserver":4,"pkts_toclient":3,"bytes_toserver":500,"bytes_toclient":300,"#,
         r#""start":"2026-11-23T20:23:10.121456+0000"},"#,
-        r#""payload_printable":"GET / HTTP/1.1\r\nUser-Agent: () { :;}; .[2J.\r\n"}"#,
+        r#""payload_printable":"GET / HTTP/1.1\r\nUser-Agent: () { :;}; .[2J.\r\n","stream":1}"#,
     );
     assert_eq!(line(&fixtures::alert(), 4_096), expected);
 }
@@ -132,6 +137,42 @@ fn payload_is_bounded_and_can_be_left_out() {
     assert_eq!(short["payload_printable"], "GET /");
     let none: Value = serde_json::from_str(&line(&alert, 0)).unwrap();
     assert!(none.get("payload_printable").is_none());
+    assert!(none.get("stream").is_none());
+}
+
+#[test]
+fn payload_and_packet_in_base64_on_request() {
+    let mut alert = fixtures::alert();
+    let context = &mut alert.finding.context;
+    context.payload = (&b"a\xffb"[..]).into();
+    context.in_stream = false;
+    context.packet = Some(RawPacket {
+        link_type: LinkType::Ethernet,
+        bytes: (&[0_u8, 1, 2, 0xff][..]).into(),
+    });
+    let fields = |format| {
+        let mut out = Vec::new();
+        write_alert(&alert, PayloadForm { max: 3, format }, &mut out).unwrap();
+        let event: Value = serde_json::from_slice(&out).unwrap();
+        [
+            "payload",
+            "payload_printable",
+            "packet",
+            "packet_info",
+            "stream",
+        ]
+        .map(|field| event[field].clone())
+    };
+    let (base64, printable) = (json!("Yf9i"), json!("a.b"));
+    let packet = [json!("AAEC/w=="), json!({"linktype": 1}), json!(0)];
+    let expect = |format, payload: [&Value; 2]| {
+        let [first, second, rest @ ..] = fields(format);
+        assert_eq!([&first, &second], payload, "{format:?}");
+        assert_eq!(rest, packet);
+    };
+    expect(PayloadFormat::Printable, [&Value::Null, &printable]);
+    expect(PayloadFormat::Base64, [&base64, &Value::Null]);
+    expect(PayloadFormat::Both, [&base64, &printable]);
 }
 
 #[test]

@@ -116,6 +116,8 @@ pub(super) fn finding() -> Finding {
             },
             application: None,
             payload: Bytes::from_static(b"GET / HTTP/1.1\r\nUser-Agent: () { :;}; \x1b[2J\xff\r\n"),
+            in_stream: true,
+            packet: None,
         },
         evidence: None,
         conditions: None,

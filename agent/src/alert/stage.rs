@@ -25,7 +25,7 @@ pub struct AlertStage<R> {
     unmet: u64,
     storm: StormLimit,
     sinks: Vec<Sink>,
-    payload_max: usize,
+    payload: eve::PayloadForm,
     started: Instant,
     ready: Vec<Alert>,
     buffer: Vec<u8>,
@@ -41,7 +41,7 @@ impl<R: Resolve> AlertStage<R> {
             unmet: 0,
             storm: StormLimit::new(&config.storm),
             sinks,
-            payload_max: config.payload.as_usize(),
+            payload: config.into(),
             started: Instant::now(),
             ready: Vec::new(),
             buffer: Vec::new(),
@@ -143,7 +143,7 @@ impl<R: Resolve> AlertStage<R> {
         for format in formats {
             self.buffer.clear();
             let written = match format {
-                SinkFormat::Eve => eve::write_alert(alert, self.payload_max, &mut self.buffer),
+                SinkFormat::Eve => eve::write_alert(alert, self.payload, &mut self.buffer),
                 SinkFormat::Text { color } => text::write_alert(alert, color, &mut self.buffer),
             };
             if written.is_err() {

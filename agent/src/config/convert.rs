@@ -10,6 +10,9 @@ use crate::{
     probe::{AttachMode, LoadOptions, ObjectSource},
 };
 
+/// Bytes of a packet that an alert carries: as many as a record of the kernel has.
+const PACKET_MAX: usize = 64 << 10;
+
 /// Most rings that the kernel object has room for.
 const RINGS_MAX: u32 = 16;
 
@@ -85,6 +88,7 @@ impl From<&Config> for InspectorLimits {
             overlap: inspect.overlap,
             // More would be copied only to be cut off.
             excerpt: config.alert.payload.as_usize(),
+            packet: if config.alert.packet { PACKET_MAX } else { 0 },
             midstream: inspect.midstream,
             async_oneside: inspect.async_oneside,
             encrypted: inspect.encrypted,

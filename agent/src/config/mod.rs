@@ -22,7 +22,8 @@ pub use error::{ConfigError, ConfigErrors};
 pub use layers::{Origin, Setting};
 pub use model::{
     AddressMeaning, Alert, Behavior, Census, Checksums, Config, Format, Inspect, Log, LogLevel,
-    Rules, Sensor, ServiceBy, Sinks, Stdout, Storm, Syslog, SyslogFacility, SyslogTarget,
+    PayloadFormat, Rules, Sensor, ServiceBy, Sinks, Stdout, Storm, Syslog, SyslogFacility,
+    SyslogTarget,
 };
 pub use units::{ByteSize, Interval};
 

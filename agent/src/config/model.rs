@@ -237,8 +237,12 @@ pub struct Alert {
     pub format: Format,
     /// Time between two `stats` events.
     pub stats_interval: Interval,
-    /// Bytes of the matching payload in `payload_printable`; 0 leaves the field out.
+    /// Bytes of the matching payload that an alert carries; 0 leaves it out.
     pub payload: ByteSize,
+    /// The form that the payload has.
+    pub payload_format: PayloadFormat,
+    /// Carry the packet that was the occasion, in base64.
+    pub packet: bool,
     /// Findings that wait for the alert stage.
     pub queue: u32,
     /// Limit for each rule and pair of endpoints.
@@ -251,6 +255,8 @@ impl Default for Alert {
             format: Format::Auto,
             stats_interval: Interval::seconds(60),
             payload: ByteSize::kib(1),
+            payload_format: PayloadFormat::Printable,
+            packet: false,
             queue: 8_192,
             storm: Storm::default(),
         }
@@ -268,6 +274,19 @@ pub enum Format {
     Eve,
     /// One readable line an alert, with colours on a terminal.
     Text,
+}
+
+/// The form of a payload in an alert.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PayloadFormat {
+    /// `payload_printable`: what is not printable is a dot.
+    #[default]
+    Printable,
+    /// `payload`: every byte.
+    Base64,
+    /// Both fields.
+    Both,
 }
 
 /// Section `alert.storm`.

@@ -84,5 +84,7 @@ pub(super) fn context(
         flow: flow.summary(),
         application: None,
         payload,
+        in_stream: false,
+        packet: None,
     }
 }

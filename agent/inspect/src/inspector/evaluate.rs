@@ -14,13 +14,13 @@ use crate::{
     anomaly::{Anomaly, AnomalySet},
     decode::{Datagram, Headers, PacketView, TcpFlags, Transport},
     engine::{Engine, FlowView, Inspection, Memory, Rule, Scratch, Unit},
-    finding::{ApplicationRecord, Context},
+    finding::{ApplicationRecord, Context, RawPacket},
     flow::{
         Direction, Flow, StreamLimits, StreamStats,
         stream::{Event, Segment, Stream},
         tcp::{self, Phase, SegmentHeader},
     },
-    packet::Timestamp,
+    packet::{Packet, Timestamp},
     protocol::{AppProtocol, Limits, Transaction, registry},
     signal::{Attempt, Contact, FlowDirective, Outcome, Signal, SignalSink},
 };
@@ -36,6 +36,8 @@ pub(super) struct Evaluation<'a, S> {
     pub(super) fragmented: bool,
     /// The packet that is the occasion, if there is one.
     pub(super) view: Option<&'a PacketView<'a>>,
+    /// The same as it was captured.
+    pub(super) packet: Option<&'a Packet<'a>>,
     pub(super) sink: &'a mut S,
 }
 
@@ -391,6 +393,10 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
                 rule: Arc::clone(rule),
                 context: Context {
                     application,
+                    in_stream: inspection.unit == Unit::Stream,
+                    packet: self
+                        .packet
+                        .and_then(|it| RawPacket::copy(it, self.limits.packet)),
                     ..context(flow, direction, self.timestamp, icmp, payload)
                 },
             });
@@ -458,7 +464,12 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
         }
         let data = data.get(..self.limits.excerpt).unwrap_or(data);
         let payload = Bytes::copy_from_slice(data);
-        let context = context(flow, direction, self.timestamp, None, payload);
+        let context = Context {
+            packet: self
+                .packet
+                .and_then(|it| RawPacket::copy(it, self.limits.packet)),
+            ..context(flow, direction, self.timestamp, None, payload)
+        };
         self.sink.signal(Signal::Anomaly { anomaly, context });
     }
 }

@@ -67,6 +67,8 @@ pub struct InspectorLimits {
     pub encrypted: bool,
     /// Bytes of payload that a [`crate::Context`] carries at most.
     pub excerpt: usize,
+    /// Bytes of the captured packet that a [`crate::Context`] carries beside it; 0 copies none.
+    pub packet: usize,
     /// Bytes of each direction that are asked for as evidence when a rule has matched in a flow;
     /// 0 asks for nothing. The default is the sensor's whole budget and 64 KiB beyond it: what is
     /// asked for takes the budget's place.
@@ -87,6 +89,7 @@ impl Default for InspectorLimits {
             checksums: false,
             encrypted: false,
             excerpt: 512,
+            packet: 0,
             evidence: (128 + 64) << 10,
         }
     }

@@ -68,6 +68,7 @@ const LIMITS: InspectorLimits = InspectorLimits {
     checksums: false,
     encrypted: false,
     excerpt: 16,
+    packet: 40,
     evidence: 100,
 };
 

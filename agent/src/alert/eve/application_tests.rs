@@ -3,7 +3,10 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::alert::{escape::Formatter, eve, fixtures};
+use crate::{
+    alert::{escape::Formatter, eve, fixtures},
+    config,
+};
 
 const S: bool = TO_SERVER;
 const C: bool = TO_CLIENT;
@@ -202,7 +205,7 @@ fn an_event_names_protocol_and_transaction() {
     let transaction = record(AppProtocol::Ftp, fields, &[]);
     alert.finding.context.application = Some(std::sync::Arc::new(transaction));
     let mut out = Vec::new();
-    eve::write_alert(&alert, 0, &mut out).unwrap();
+    eve::write_alert(&alert, (&config::Alert::default()).into(), &mut out).unwrap();
     let event: serde_json::Value = serde_json::from_slice(&out).unwrap();
     assert_eq!(event["app_proto"], "ftp");
     assert_eq!(event["tx_id"], 2);
