@@ -238,6 +238,74 @@ fn replay_finds_what_a_capture_holds_and_says_where_it_ends() {
 }
 
 #[test]
+fn replay_writes_the_events_that_are_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("attack.pcap");
+    fs::write(&path, capture()).unwrap();
+    let path = path.to_str().unwrap();
+    let rules = folder.path().join("own.rules");
+    let rule = "alert tcp any any -> any 80 (msg:\"syn\"; flags:S; sid:1; rev:1;)\n";
+    fs::write(&rules, rule).unwrap();
+    let rules = rules.to_str().unwrap();
+    let events = |types: &str| -> Vec<serde_json::Value> {
+        let output = hydrophone(&["replay", path, "--log-level", "error", "--rules", rules])
+            .env("HYDROPHONE_EVENTS_TYPES", types)
+            .env("HYDROPHONE_ALERT_PACKET", "true")
+            .env("HYDROPHONE_ALERT_PAYLOAD_FORMAT", "base64")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        let lines = stdout(&output).lines();
+        lines
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    };
+    let all = events("flow,http");
+    let of = |kind: &'static str| all.iter().filter(move |event| event["event_type"] == kind);
+    let http = of("http").next().unwrap();
+    assert_eq!(of("http").count(), 1);
+    assert_eq!(http["http"]["url"], "/");
+    assert_eq!(http["src_container"]["reason"], "capture_file");
+    assert_eq!(of("flow").count(), 41, "the request, and 40 ports");
+    let flow = of("flow").find(|event| event["dest_port"] == 80).unwrap();
+    assert_eq!(flow["flow_id"], http["flow_id"]);
+    assert_eq!(flow["app_proto"], "http");
+    assert_eq!(flow["flow"]["pkts_toserver"], 3);
+    assert_eq!(flow["flow"]["alerted"], true);
+    assert_eq!(flow["tcp"]["tcp_flags_ts"], "1a");
+    let refused = of("flow")
+        .find(|event| event["dest_port"] == 1_000)
+        .unwrap();
+    assert_eq!(refused["flow"]["state"], "closed");
+    assert_eq!(refused["flow"]["alerted"], false);
+    let alert = |sid: u32| of("alert").find(move |event| event["alert"]["signature_id"] == sid);
+    let syn = alert(1).unwrap();
+    assert!(syn["packet"].as_str().unwrap().starts_with("RQAAKAAA"));
+    assert_eq!(syn["packet_info"]["linktype"], 101);
+    let alert = alert(7_000_002).unwrap();
+    assert!(alert["payload"].as_str().unwrap().starts_with("R0VUIC8g"));
+    assert_eq!(alert["stream"], 1);
+    assert!(alert.get("payload_printable").is_none());
+    let stats = &all.last().unwrap()["stats"]["alert"];
+    assert_eq!(
+        (&stats["events"], &stats["events_lost"]),
+        (&42.into(), &0.into())
+    );
+
+    let none = events("");
+    assert!(
+        none.iter()
+            .all(|e| e["event_type"] == "alert" || e["event_type"] == "stats")
+    );
+    let wrong = hydrophone(&["replay", path])
+        .env("HYDROPHONE_EVENTS_TYPES", "flow,htp")
+        .output()
+        .unwrap();
+    assert_eq!(wrong.status.code(), Some(3));
+    assert!(stderr(&wrong).contains("`htp` is no type of event"));
+}
+
+#[test]
 fn rules_check_shows_every_error_with_its_place() {
     let good = run(&["rules", "check"]);
     assert!(good.status.success(), "the starter set: {}", stdout(&good));

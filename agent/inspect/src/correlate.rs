@@ -89,6 +89,7 @@ impl Correlator {
                 scans.contact(&contact, config, signatures, stats, sink);
                 floods.contact(&contact, config, signatures, stats, sink);
             }
+            Signal::Event(event) => sink.event(event),
             Signal::Anomaly { anomaly, context } => {
                 if anomaly.alerts() {
                     self.anomaly(anomaly, context, sink);

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::{
+    event::Event,
     flow::Direction,
     packet::{Hook, LinkType, Owner, Packet, SocketId, Timestamp},
     protocol::{AppProtocol, Buffer, Field, Transaction},
@@ -141,6 +142,25 @@ impl ApplicationRecord {
     }
 }
 
+impl ApplicationRecord {
+    /// Whether it says nothing.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.fields.is_empty() && self.numbers.is_empty()
+    }
+
+    /// Whether files were sent in a direction.
+    pub(crate) fn has_files(&self, direction: Direction) -> bool {
+        let to_server = direction == Direction::ToServer;
+        self.fields
+            .iter()
+            .any(|(side, buffer, _)| *side == to_server && buffer.is_file())
+            || self
+                .numbers
+                .iter()
+                .any(|(side, field, _)| *side == to_server && *field == Field::FileSize)
+    }
+}
+
 /// What a behaviour counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {
@@ -173,6 +193,11 @@ pub struct Finding {
 pub trait FindingSink {
     /// One finding.
     fn finding(&mut self, finding: Finding);
+
+    /// One event that was asked for. Who does not ask need not take them.
+    fn event(&mut self, event: Box<Event>) {
+        let _ = event;
+    }
 }
 
 impl FindingSink for Vec<Finding> {

@@ -7,6 +7,7 @@ mod expected;
 mod heard;
 mod limits;
 mod muffler;
+mod tell;
 mod transmission;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::{
     anomaly::AnomalySet,
     decode::{self, Datagram, Decoded, Fragment, Frame, Headers, Inner, Network, PacketView},
     engine::{Engine, FlowMatches, FlowState, FlowView, Inspection, Memory, Rule, Scratch, Unit},
+    event::EndReason,
     finding::{Context, Endpoint, FlowSummary, RawPacket},
     flow::{
         Direction, Flow, FlowKey,
@@ -102,7 +104,7 @@ impl Inspector {
         self.stats.packets += 1;
         self.stats.bytes += u64::from(packet.wire_length);
         self.now = self.now.max(packet.timestamp);
-        self.expire(EXPIRED_WITH_PACKET, sink);
+        self.expire(EXPIRED_WITH_PACKET, EndReason::Timeout, sink);
         let frame = decode::decode_frame(packet);
         self.frame(packet, &frame, sink);
     }
@@ -129,13 +131,14 @@ impl Inspector {
     /// so that it happens also when no packet comes.
     pub fn tick(&mut self, now: Timestamp, sink: &mut impl SignalSink) {
         self.now = self.now.max(now);
-        self.expire(usize::MAX, sink);
+        self.expire(usize::MAX, EndReason::Timeout, sink);
         self.fragments.expire(self.now);
     }
 
     /// Concludes everything: no packet will follow.
     pub fn finish(&mut self, sink: &mut impl SignalSink) {
-        self.tick(Timestamp(u64::MAX), sink);
+        self.expire(usize::MAX, EndReason::Shutdown, sink);
+        self.fragments.expire(Timestamp(u64::MAX));
     }
 
     fn fragment(
@@ -191,7 +194,7 @@ impl Inspector {
             && transmission::begins_anew(flow, from_low, segment)
         {
             self.stats.flows_replaced += 1;
-            self.close(index, sink);
+            self.close(index, EndReason::Reused, sink);
             index = self.insert(&key, from_low, &datagram.headers);
         }
         let Some(flow) = self.table.get_mut(index) else {
@@ -199,6 +202,9 @@ impl Inspector {
         };
         let direction = flow.direction(from_low);
         record(flow, direction, packet, self.now);
+        if let Some(segment) = &segment {
+            flow.sides_mut(direction).0.flags.0 |= segment.flags.0;
+        }
         let mut evaluation = Evaluation {
             engine: &self.engine,
             scratch: &mut self.scratch,
@@ -248,7 +254,7 @@ impl Inspector {
                 break;
             };
             self.stats.flows_evicted += 1;
-            self.close(victim, sink);
+            self.close(victim, EndReason::Forced, sink);
         }
         self.insert(key, from_low, headers)
     }
@@ -260,16 +266,20 @@ impl Inspector {
         self.table.insert(flow)
     }
 
-    fn expire(&mut self, mut most: usize, sink: &mut impl SignalSink) {
+    /// Ends at most `most` flows, those that have been idle for too long: at a shutdown, all.
+    fn expire(&mut self, mut most: usize, reason: EndReason, sink: &mut impl SignalSink) {
         for lifetime in [Lifetime::Closed, Lifetime::Short, Lifetime::Established] {
-            let timeout = self.limits.timeouts.of(lifetime);
+            let timeout = match reason {
+                EndReason::Shutdown => 0,
+                _ => self.limits.timeouts.of(lifetime),
+            };
             while let Some((index, last_seen)) = self.table.idlest(lifetime) {
                 if most == 0 || self.now.since(last_seen) < timeout {
                     break;
                 }
                 most -= 1;
                 self.stats.flows_expired += 1;
-                self.close(index, sink);
+                self.close(index, reason, sink);
             }
         }
     }
@@ -286,10 +296,14 @@ impl Inspector {
         }
     }
 
-    fn close(&mut self, index: FlowIndex, sink: &mut impl SignalSink) {
+    fn close(&mut self, index: FlowIndex, reason: EndReason, sink: &mut impl SignalSink) {
         self.conclude(index, true, sink);
         if let Some(flow) = self.table.remove(index) {
             self.stream_memory = self.stream_memory.saturating_sub(flow.footprint());
+            if self.limits.events.flows {
+                let event = tell::flow_event(&flow, self.now, reason);
+                sink.signal(Signal::Event(Box::new(event)));
+            }
         }
     }
 
@@ -318,7 +332,9 @@ impl Inspector {
             for direction in [Direction::ToServer, Direction::ToClient] {
                 evaluation.end(flow, direction);
             }
-        } else if let Some(application) = &mut flow.application {
+        }
+        evaluation.tell_unfinished(flow);
+        if !over && let Some(application) = &mut flow.application {
             application.give_up();
         }
         self.stream_memory = self.stream_memory.saturating_sub(held) + flow.footprint();

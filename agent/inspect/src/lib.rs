@@ -10,6 +10,7 @@ mod behavior;
 pub mod correlate;
 pub mod decode;
 pub mod engine;
+pub mod event;
 pub mod finding;
 pub mod flow;
 pub mod inspector;
@@ -22,6 +23,7 @@ pub mod signature;
 
 pub use anomaly::Anomaly;
 pub use correlate::{BehaviorConfig, BehaviorStats, Correlator};
+pub use event::{Event, EventTypes};
 pub use finding::{
     ApplicationRecord, Context, Endpoint, Finding, FindingSink, FlowSummary, RawPacket,
 };

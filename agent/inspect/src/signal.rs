@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::{anomaly::Anomaly, decode::TcpFlags, engine::Rule, finding::Context, packet::SocketId};
+use crate::{
+    anomaly::Anomaly, decode::TcpFlags, engine::Rule, event::Event, finding::Context,
+    packet::SocketId,
+};
 
 /// One thing that happened in a flow.
 #[derive(Clone, Debug)]
@@ -23,6 +26,8 @@ pub enum Signal {
         /// Where.
         context: Context,
     },
+    /// What [`crate::InspectorLimits::events`] asks for.
+    Event(Box<Event>),
 }
 
 /// How one end tried to reach another.

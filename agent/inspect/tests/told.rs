@@ -2,8 +2,15 @@
 
 mod support;
 
-use hydrophone_inspect::{InspectorLimits, LinkType};
-use support::{Pipeline, ends, frames::udp};
+use hydrophone_inspect::{
+    EventTypes, InspectorLimits, LinkType, Signal, Timestamp,
+    event::{EndReason, Event, EventKind, FlowStage},
+    protocol::{AppProtocol, Buffer, Field},
+};
+use support::{
+    Pipeline, ends,
+    frames::{Tcp, udp},
+};
 
 const RULES: &str = r#"
 alert tcp any any -> any 80 (msg:"in a stream"; flow:established,to_server; content:"/bin/sh"; sid:1;)
@@ -56,4 +63,134 @@ fn a_finding_has_the_packet_as_captured_up_to_the_limit() {
         assert!(packets.iter().all(|it| it.bytes[0] == 0x45));
         assert_eq!([packets[0].bytes.len(), packets[1].bytes.len()], expected);
     }
+}
+
+/// What is told of a request and its answer, up to the end of its connection.
+fn events(types: EventTypes, body: &[u8]) -> Vec<Event> {
+    let limits = InspectorLimits {
+        events: types,
+        ..InspectorLimits::default()
+    };
+    let mut pipeline = Pipeline::with_rules(RULES, limits);
+    let ends = ends(2, 3, (40_000, 80));
+    pipeline.handshake(&ends);
+    pipeline.data(&ends, EXPLOIT, 1_001);
+    let answer = Tcp {
+        ports: (ends.ports.1, ends.ports.0),
+        sequence: 5_001,
+        acknowledgement: 1_001 + u32::try_from(EXPLOIT.len()).unwrap(),
+        payload: &[b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n", body].concat(),
+        ..Tcp::default()
+    };
+    pipeline.tcp(ends.server, ends.client, &answer);
+    pipeline.inspector.finish(&mut pipeline.signals);
+    told(&mut pipeline)
+}
+
+fn told(pipeline: &mut Pipeline) -> Vec<Event> {
+    let signals = pipeline.signals.drain(..);
+    let late = signals.filter_map(|signal| match signal {
+        Signal::Event(event) => Some(*event),
+        _ => None,
+    });
+    let early = core::mem::take(&mut pipeline.events);
+    early.into_iter().map(|it| *it).chain(late).collect()
+}
+
+fn all() -> EventTypes {
+    let mut types = EventTypes::NONE.with_transactions(AppProtocol::Http);
+    types.flows = true;
+    types.files = true;
+    types
+}
+
+#[test]
+fn nothing_is_told_that_is_not_asked_for() {
+    assert!(events(EventTypes::NONE, b"abc").is_empty());
+    let dns = EventTypes::NONE.with_transactions(AppProtocol::Dns);
+    assert!(events(dns, b"abc").is_empty());
+}
+
+#[test]
+fn a_transaction_its_file_and_its_flow_are_told_when_they_are_over() {
+    let events = events(all(), b"abc");
+    let [transaction, file, flow] = &events[..] else {
+        panic!("{events:#?}");
+    };
+    assert_eq!(transaction.kind, EventKind::Transaction);
+    assert!(transaction.context.to_server);
+    let record = transaction.context.application.as_ref().unwrap();
+    let has = |of, text: &[u8]| {
+        let mut fields = record.fields.iter();
+        fields.any(|(_, buffer, bytes)| *buffer == of && bytes == text)
+    };
+    assert!(has(Buffer::HttpMethod, b"GET") && has(Buffer::HttpStatCode, b"200"));
+    assert_eq!(file.kind, EventKind::Files);
+    assert!(!file.context.to_server, "the server sent it");
+    let sizes = &file.context.application.as_ref().unwrap().numbers;
+    assert!(sizes.contains(&(false, Field::FileSize, 3)));
+    let EventKind::Flow(end) = &flow.kind else {
+        panic!("{flow:#?}");
+    };
+    assert_eq!(
+        (end.state, end.reason),
+        (FlowStage::Established, EndReason::Shutdown)
+    );
+    assert_eq!(end.application, Some(AppProtocol::Http));
+    assert!(end.alerted);
+    assert_eq!(flow.context.flow.packets_to_server, 3);
+    assert_eq!(flow.context.flow.packets_to_client, 2);
+    let tcp = end.tcp.unwrap();
+    assert_eq!((tcp.to_server.0 & 2, tcp.to_client.0 & 0x12), (2, 0x12));
+    assert_eq!(tcp.state, "established");
+}
+
+#[test]
+fn what_does_not_come_to_its_end_is_told_once() {
+    let events = events(all(), b"a");
+    let transactions = events
+        .iter()
+        .filter(|event| event.kind == EventKind::Transaction);
+    assert_eq!(transactions.count(), 1);
+    assert!(matches!(events.last().unwrap().kind, EventKind::Flow(_)));
+}
+
+#[test]
+fn a_flow_says_why_it_is_over() {
+    let mut types = EventTypes::NONE;
+    types.flows = true;
+    let limits = InspectorLimits {
+        events: types,
+        flows: 1,
+        ..InspectorLimits::default()
+    };
+    let mut pipeline = Pipeline::with_rules("", limits);
+    for host in [3, 4] {
+        let ends = ends(2, host, (40_000, 53));
+        let datagram = udp(40_000, 53, b"?");
+        pipeline.packet(&support::frames::ip(
+            ends.client,
+            ends.server,
+            17,
+            &datagram,
+        ));
+    }
+    let later = Timestamp(pipeline.now + 61 * support::SECOND);
+    pipeline.inspector.tick(later, &mut pipeline.signals);
+    let events = told(&mut pipeline);
+    let reasons: Vec<_> = events
+        .iter()
+        .map(|event| match &event.kind {
+            EventKind::Flow(end) => (end.reason, end.state, end.tcp.is_some()),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(
+        reasons,
+        [
+            (EndReason::Forced, FlowStage::New, false),
+            (EndReason::Timeout, FlowStage::New, false)
+        ]
+    );
+    assert_eq!(events[1].context.timestamp, later);
 }

@@ -2,33 +2,29 @@
 //! beside `src_ip` and `dest_ip`.
 
 mod application;
+mod events;
+mod head;
 mod names;
 
-use std::{borrow::Cow, collections::BTreeMap, io, net::IpAddr};
+use std::{collections::BTreeMap, io};
 
-use hydrophone_inspect::{
-    Context, Endpoint, FlowSummary, Process, Signature, Timestamp, finding::Evidence,
-};
+use hydrophone_inspect::{Context, FlowSummary, Signature, Timestamp, finding::Evidence};
 use serde::Serialize;
 
 use super::{
-    Alert, comm,
-    escape::{Base64, Formatter, Hostile, Printable},
+    Alert,
+    escape::{Base64, Formatter, Printable},
     time::EveTime,
 };
 use crate::{
-    census::{
-        Container, Identity, Runtime, UnknownReason,
-        identity::{Evidence as IdentityEvidence, Host},
-    },
     config::{self, PayloadFormat},
     telemetry::Stats,
 };
 
-/// Labels of a container that an event carries; `labels_omitted` counts the others.
-pub const LABELS_MAX: usize = 32;
-/// Other containers in the same namespace that an event names.
-pub const OTHERS_MAX: usize = 8;
+pub use events::{Located, write_events};
+use head::Head;
+pub(super) use head::protocol_name;
+pub use head::{LABELS_MAX, OTHERS_MAX};
 
 /// How an alert shows its payload.
 #[derive(Clone, Copy, Debug)]
@@ -85,34 +81,8 @@ struct StatsEvent<'a> {
 
 #[derive(Serialize)]
 struct AlertEvent<'a> {
-    timestamp: EveTime,
-    flow_id: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    in_iface: Option<Hostile<'a>>,
-    event_type: &'static str,
-    src_ip: IpAddr,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    src_port: Option<u16>,
-    dest_ip: IpAddr,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    dest_port: Option<u16>,
-    proto: Cow<'static, str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    icmp_type: Option<u8>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    icmp_code: Option<u8>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tx_id: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    app_proto: Option<&'static str>,
-    direction: &'static str,
-    hook: &'static str,
-    src_container: EndpointIdentity<'a>,
-    dst_container: EndpointIdentity<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    src_process: Option<ProcessFields>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    dst_process: Option<ProcessFields>,
+    #[serde(flatten)]
+    head: Head<'a>,
     alert: AlertFields<'a>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     attack: &'a [String],
@@ -172,33 +142,10 @@ impl<'a> AlertEvent<'a> {
     fn new(alert: &'a Alert, payload: PayloadForm) -> Self {
         let finding = &alert.finding;
         let context = &finding.context;
+        let ends = [&alert.source, &alert.destination];
         let application = context.application.as_deref();
-        let has_ports = protocol_has_ports(context.protocol);
-        let port = |end: &Endpoint| has_ports.then_some(end.socket.port);
         Self {
-            timestamp: EveTime(context.timestamp),
-            flow_id: context.flow.id,
-            in_iface: alert.interface.as_deref().map(Hostile),
-            event_type: "alert",
-            src_ip: context.source.socket.address,
-            src_port: port(&context.source),
-            dest_ip: context.destination.socket.address,
-            dest_port: port(&context.destination),
-            proto: protocol_name(context.protocol),
-            icmp_type: context.icmp.map(|(kind, _)| kind),
-            icmp_code: context.icmp.map(|(_, code)| code),
-            tx_id: application.map(|record| record.transaction),
-            app_proto: application.map(|record| record.protocol.name()),
-            direction: if context.to_server {
-                "to_server"
-            } else {
-                "to_client"
-            },
-            hook: context.hook.name(),
-            src_container: EndpointIdentity::new(&alert.source),
-            dst_container: EndpointIdentity::new(&alert.destination),
-            src_process: context.source.owner.process.map(ProcessFields::new),
-            dst_process: context.destination.owner.process.map(ProcessFields::new),
+            head: Head::new("alert", context, ends, alert.interface.as_deref()),
             alert: AlertFields::new(&finding.signature),
             attack: &finding.signature.attack,
             behavior: finding.evidence.as_ref().map(BehaviorFields::new),
@@ -206,154 +153,6 @@ impl<'a> AlertEvent<'a> {
             suppressed: alert.suppressed,
             flow: FlowFields::new(&context.flow),
             evidence: EvidenceFields::new(context, payload),
-        }
-    }
-}
-
-fn protocol_has_ports(protocol: Option<u8>) -> bool {
-    matches!(protocol, Some(6 | 17 | 132))
-}
-
-/// As in `/etc/protocols`, which Suricata uses; three digits for what it leaves without a name.
-pub(super) fn protocol_name(protocol: Option<u8>) -> Cow<'static, str> {
-    match protocol {
-        None => "ARP".into(),
-        Some(1) => "ICMP".into(),
-        Some(6) => "TCP".into(),
-        Some(17) => "UDP".into(),
-        Some(58) => "IPv6-ICMP".into(),
-        Some(132) => "SCTP".into(),
-        Some(other) => format!("{other:03}").into(),
-    }
-}
-
-/// `kind` says which of the three it is: an end is never left out.
-#[derive(Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-enum EndpointIdentity<'a> {
-    Container(Box<ContainerFields<'a>>),
-    Host {
-        hostname: Hostile<'a>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        cgroup_path: Option<Hostile<'a>>,
-    },
-    Unknown {
-        reason: UnknownReason,
-    },
-}
-
-impl<'a> EndpointIdentity<'a> {
-    fn new(identity: &'a Identity) -> Self {
-        match identity {
-            Identity::Container { container, or, by } => {
-                Self::Container(Box::new(ContainerFields::new(container, or, *by)))
-            }
-            Identity::Host(Host {
-                hostname,
-                cgroup_path,
-            }) => Self::Host {
-                hostname: Hostile(hostname),
-                cgroup_path: cgroup_path.as_deref().map(Hostile),
-            },
-            Identity::Unknown(reason) => Self::Unknown { reason: *reason },
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct ContainerFields<'a> {
-    id: Hostile<'a>,
-    name: Hostile<'a>,
-    image: Hostile<'a>,
-    image_digest: Hostile<'a>,
-    labels: BTreeMap<Hostile<'a>, Hostile<'a>>,
-    #[serde(skip_serializing_if = "is_zero")]
-    labels_omitted: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    compose_project: Option<Hostile<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    compose_service: Option<Hostile<'a>>,
-    runtime: Runtime,
-    pid: u32,
-    cgroup_id: u64,
-    evidence: IdentityEvidence,
-    /// Unix time in seconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    gone_since: Option<u64>,
-    /// Why name, image and labels are empty.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unknown: Option<UnknownReason>,
-    /// Others in the same network namespace that it could also be.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    or: Vec<OtherContainer<'a>>,
-}
-
-#[derive(Serialize)]
-struct OtherContainer<'a> {
-    id: Hostile<'a>,
-    name: Hostile<'a>,
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the signature that serde calls"
-)]
-fn is_zero(count: &usize) -> bool {
-    *count == 0
-}
-
-impl<'a> ContainerFields<'a> {
-    fn new(
-        container: &'a Container,
-        or: &'a [std::sync::Arc<Container>],
-        by: IdentityEvidence,
-    ) -> Self {
-        let hostile = |(key, value): (&'a String, &'a String)| (Hostile(key), Hostile(value));
-        Self {
-            id: Hostile(&container.id),
-            name: Hostile(&container.name),
-            image: Hostile(&container.image),
-            image_digest: Hostile(&container.image_digest),
-            labels: container
-                .labels
-                .iter()
-                .take(LABELS_MAX)
-                .map(hostile)
-                .collect(),
-            labels_omitted: container.labels.len().saturating_sub(LABELS_MAX),
-            compose_project: container.compose_project.as_deref().map(Hostile),
-            compose_service: container.compose_service.as_deref().map(Hostile),
-            runtime: container.runtime,
-            pid: container.pid,
-            cgroup_id: container.cgroup_id,
-            evidence: by,
-            gone_since: container.gone_since,
-            unknown: container.unknown,
-            or: or
-                .iter()
-                .take(OTHERS_MAX)
-                .map(|other| OtherContainer {
-                    id: Hostile(&other.id),
-                    name: Hostile(&other.name),
-                })
-                .collect(),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct ProcessFields {
-    pid: u32,
-    uid: u32,
-    comm: String,
-}
-
-impl ProcessFields {
-    fn new(process: Process) -> Self {
-        Self {
-            pid: process.pid,
-            uid: process.uid,
-            comm: comm(&process),
         }
     }
 }

@@ -1,13 +1,14 @@
 use std::sync::Arc;
 
 use hydrophone_common::counter::Hook;
-use hydrophone_inspect::{LinkType, RawPacket};
+use hydrophone_inspect::{LinkType, Process, RawPacket};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::{
     alert::fixtures,
+    census::{Identity, UnknownReason, identity::Evidence as IdentityEvidence},
     telemetry::{Accounting, AlertFigures, SinkFigures},
 };
 
@@ -225,7 +226,7 @@ fn the_stats_event_shows_the_accounting() {
         r#"{"timestamp":"2026-11-23T20:23:10.123456+0000","event_type":"stats","stats":{"uptime":61,"#,
         r#""hooks":{"link_ingress":{"seen":100,"inspected":60,"counted":{"budget":30},"#,
         r#""lost":{"ring_full":10},"unaccounted":0}},"inspect":{"flows":3},"sensor":{"links_hooked":2},"census":{"containers":2},"#,
-        r#""alert":{"findings":5,"emitted":3,"suppressed":1,"held":1,"conditions_not_met":0,"storm_evicted":0,"queue_lost":0},"#,
+        r#""alert":{"findings":5,"emitted":3,"suppressed":1,"held":1,"conditions_not_met":0,"storm_evicted":0,"queue_lost":0,"events":0,"events_lost":0},"#,
         r#""sinks":{"stdout":{"written":3,"lost":0}}}}"#,
     );
     assert_eq!(String::from_utf8(out).unwrap(), expected);

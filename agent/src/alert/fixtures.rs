@@ -5,7 +5,11 @@ use std::{collections::BTreeMap, sync::Arc};
 use bytes::Bytes;
 use hydrophone_inspect::{
     Context, Endpoint, Finding, FlowSummary, Hook, Owner, Process, Signature, Timestamp,
-    finding::Evidence, packet::SocketId,
+    decode::TcpFlags,
+    event::{EndReason, Event, EventKind, FlowEnd, FlowStage, TcpEnd},
+    finding::Evidence,
+    packet::SocketId,
+    protocol::AppProtocol,
 };
 
 use super::Alert;
@@ -122,6 +126,27 @@ pub(super) fn finding() -> Finding {
         evidence: None,
         conditions: None,
     }
+}
+
+pub(super) fn event() -> Box<Event> {
+    let mut context = finding().context;
+    context.payload = Bytes::new();
+    Box::new(Event {
+        kind: EventKind::Flow(FlowEnd {
+            end: NOW,
+            state: FlowStage::Closed,
+            reason: EndReason::Timeout,
+            alerted: true,
+            application: Some(AppProtocol::Http),
+            unrecognised: false,
+            tcp: Some(TcpEnd {
+                to_server: TcpFlags(0x1b),
+                to_client: TcpFlags(0x12),
+                state: "closed",
+            }),
+        }),
+        context,
+    })
 }
 
 pub(super) fn evidence() -> Evidence {

@@ -4,35 +4,88 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
         mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant, SystemTime},
 };
 
-use hydrophone_inspect::{Finding, FindingSink, Timestamp};
+use hydrophone_inspect::{Event, Finding, FindingSink, Timestamp};
 
 use super::{AlertStage, Resolve};
 use crate::{
     config,
-    telemetry::{AlertFigures, Upstream},
+    telemetry::{AlertFigures, QueueLosses, Upstream},
 };
 
 /// How often held-back alerts are looked at.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Where the correlator puts findings. Never blocks: what does not fit is counted.
+/// What waits for the stage.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "findings are the rule: a box would be an allocation for each"
+)]
+enum Message {
+    Finding(Finding),
+    Event(Box<Event>),
+}
+
+/// What both ends of the queue count.
+#[derive(Default)]
+struct Counts {
+    findings_lost: AtomicU64,
+    events_lost: AtomicU64,
+    /// Events in the queue.
+    events: AtomicUsize,
+}
+
+impl Counts {
+    fn losses(&self) -> QueueLosses {
+        QueueLosses {
+            findings: self.findings_lost.load(Ordering::Relaxed),
+            events: self.events_lost.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Where the correlator puts findings, and events that are asked for. Never blocks: what does not fit
+/// is counted.
 #[derive(Clone)]
 pub struct FindingQueue {
-    sender: SyncSender<Finding>,
-    lost: Arc<AtomicU64>,
+    sender: SyncSender<Message>,
+    counts: Arc<Counts>,
+    /// Events that may wait: they leave room for findings, which matter more.
+    events_max: usize,
+}
+
+impl FindingQueue {
+    fn new(capacity: usize) -> (Self, Receiver<Message>) {
+        let (sender, receiver) = mpsc::sync_channel(capacity);
+        let queue = Self {
+            sender,
+            counts: Arc::default(),
+            events_max: capacity.div_ceil(2),
+        };
+        (queue, receiver)
+    }
 }
 
 impl FindingSink for FindingQueue {
     fn finding(&mut self, finding: Finding) {
-        if self.sender.try_send(finding).is_err() {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+        if self.sender.try_send(Message::Finding(finding)).is_err() {
+            self.counts.findings_lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn event(&mut self, event: Box<Event>) {
+        let counts = &self.counts;
+        // Counted before it is sent: the other end may take it at once.
+        let waiting = counts.events.fetch_add(1, Ordering::Relaxed);
+        if waiting >= self.events_max || self.sender.try_send(Message::Event(event)).is_err() {
+            counts.events.fetch_sub(1, Ordering::Relaxed);
+            counts.events_lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -67,24 +120,19 @@ where
     R: Resolve + Send + 'static,
     U: FnMut() -> Upstream + Send + 'static,
 {
-    let (sender, receiver) =
-        mpsc::sync_channel(usize::try_from(config.queue).unwrap_or(usize::MAX));
-    let lost = Arc::new(AtomicU64::new(0));
-    let queue = FindingQueue {
-        sender,
-        lost: Arc::clone(&lost),
-    };
+    let (queue, receiver) = FindingQueue::new(usize::try_from(config.queue).unwrap_or(usize::MAX));
+    let counts = Arc::clone(&queue.counts);
     let interval = config.stats_interval.0;
     let thread = thread::Builder::new()
         .name("alert".to_owned())
-        .spawn(move || run(stage, &receiver, &lost, interval, upstream))?;
+        .spawn(move || run(stage, &receiver, &counts, interval, upstream))?;
     Ok((queue, AlertThread(thread)))
 }
 
 fn run<R: Resolve>(
     mut stage: AlertStage<R>,
-    findings: &Receiver<Finding>,
-    lost: &AtomicU64,
+    messages: &Receiver<Message>,
+    counts: &Counts,
     interval: Duration,
     mut upstream: impl FnMut() -> Upstream,
 ) -> AlertFigures {
@@ -92,8 +140,12 @@ fn run<R: Resolve>(
     let mut next_stats = Instant::now() + interval;
     while !stage.is_closed() {
         let deadline = next_tick.min(next_stats);
-        match findings.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(finding) => stage.finding(finding),
+        match messages.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(Message::Finding(finding)) => stage.finding(finding),
+            Ok(Message::Event(event)) => {
+                counts.events.fetch_sub(1, Ordering::Relaxed);
+                stage.event(event);
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
@@ -103,15 +155,16 @@ fn run<R: Resolve>(
             next_tick = now + TICK;
         }
         if now >= next_stats {
-            stage.stats(upstream(), lost.load(Ordering::Relaxed), wall_clock());
+            stage.stats(upstream(), counts.losses(), wall_clock());
             next_stats = now + interval;
         }
     }
     stage.flush();
-    stage.stats(upstream(), lost.load(Ordering::Relaxed), wall_clock());
+    stage.stats(upstream(), counts.losses(), wall_clock());
     let figures = stage.finish();
     AlertFigures {
-        queue_lost: lost.load(Ordering::Relaxed),
+        queue_lost: counts.losses().findings,
+        events_lost: counts.losses().events,
         ..figures
     }
 }
@@ -238,18 +291,31 @@ mod tests {
 
     #[test]
     fn a_full_queue_counts_what_it_loses() {
-        let (sender, receiver) = mpsc::sync_channel(1);
-        let lost = Arc::new(AtomicU64::new(0));
-        let mut queue = FindingQueue {
-            sender,
-            lost: Arc::clone(&lost),
-        };
+        let (mut queue, receiver) = FindingQueue::new(1);
+        let counts = Arc::clone(&queue.counts);
         for _ in 0..3 {
             queue.finding(fixtures::finding());
         }
         drop(receiver);
         queue.finding(fixtures::finding());
-        assert_eq!(lost.load(Ordering::Relaxed), 3);
+        assert_eq!(counts.losses().findings, 3);
+    }
+
+    #[test]
+    fn events_leave_room_for_findings() {
+        let (mut queue, receiver) = FindingQueue::new(4);
+        let counts = Arc::clone(&queue.counts);
+        for _ in 0..5 {
+            queue.event(fixtures::event());
+        }
+        queue.finding(fixtures::finding());
+        queue.finding(fixtures::finding());
+        let losses = QueueLosses {
+            findings: 0,
+            events: 3,
+        };
+        assert_eq!(counts.losses(), losses);
+        assert_eq!(receiver.try_iter().count(), 4);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use hydrophone_inspect::{Finding, FindingSink, Timestamp};
+use hydrophone_inspect::{Context, Finding, FindingSink, Timestamp, event};
 
 use super::{
     Alert, Resolve,
@@ -13,8 +13,9 @@ use super::{
     text,
 };
 use crate::{
+    census::Identity,
     config::{self, ServiceBy},
-    telemetry::{AlertFigures, Stats, Upstream},
+    telemetry::{AlertFigures, QueueLosses, Stats, Upstream},
 };
 
 /// Resolves, limits, formats and hands to the sinks. Never blocks on a sink.
@@ -23,6 +24,8 @@ pub struct AlertStage<R> {
     service_by: Vec<ServiceBy>,
     /// Findings whose conditions did not hold.
     unmet: u64,
+    /// Events written that are no alerts.
+    events: u64,
     storm: StormLimit,
     sinks: Vec<Sink>,
     payload: eve::PayloadForm,
@@ -39,6 +42,7 @@ impl<R: Resolve> AlertStage<R> {
             resolver,
             service_by: config::Census::default().service_by,
             unmet: 0,
+            events: 0,
             storm: StormLimit::new(&config.storm),
             sinks,
             payload: config.into(),
@@ -57,11 +61,19 @@ impl<R: Resolve> AlertStage<R> {
         }
     }
 
+    fn ends(&self, context: &Context) -> [Identity; 2] {
+        [&context.source, &context.destination].map(|end| {
+            self.resolver
+                .resolve(&end.owner, end.socket.address, context.scope)
+        })
+    }
+
     fn figures(&self) -> AlertFigures {
         let storm = self.storm.figures();
         AlertFigures {
             findings: storm.findings + self.unmet,
             conditions_not_met: self.unmet,
+            events: self.events,
             ..storm
         }
     }
@@ -72,9 +84,9 @@ impl<R: Resolve> AlertStage<R> {
         self.write_ready();
     }
 
-    /// Writes a `stats` event to every sink that takes EVE. `queue_lost`: findings that did not
-    /// reach the stage.
-    pub fn stats(&mut self, upstream: Upstream, queue_lost: u64, now: Timestamp) {
+    /// Writes a `stats` event to every sink that takes EVE. `lost` is what did not reach the
+    /// stage.
+    pub fn stats(&mut self, upstream: Upstream, lost: QueueLosses, now: Timestamp) {
         let stats = Stats {
             uptime: self.started.elapsed().as_secs(),
             hooks: upstream.hooks,
@@ -82,7 +94,8 @@ impl<R: Resolve> AlertStage<R> {
             census: upstream.census,
             sensor: upstream.sensor,
             alert: AlertFigures {
-                queue_lost,
+                queue_lost: lost.findings,
+                events_lost: lost.events,
                 ..self.figures()
             },
             sinks: self
@@ -160,11 +173,7 @@ impl<R: Resolve> AlertStage<R> {
 impl<R: Resolve> FindingSink for AlertStage<R> {
     fn finding(&mut self, finding: Finding) {
         let context = &finding.context;
-        let resolve = |end: &hydrophone_inspect::Endpoint| {
-            self.resolver
-                .resolve(&end.owner, end.socket.address, context.scope)
-        };
-        let (source, destination) = (resolve(&context.source), resolve(&context.destination));
+        let [source, destination] = self.ends(context);
         if let Some(conditions) = &finding.conditions
             && !Ends::new(context, &source, &destination, &self.service_by).meet(conditions)
         {
@@ -180,5 +189,31 @@ impl<R: Resolve> FindingSink for AlertStage<R> {
         };
         self.storm.admit(alert, &mut self.ready);
         self.write_ready();
+    }
+
+    fn event(&mut self, event: Box<event::Event>) {
+        let [source, destination] = self.ends(&event.context);
+        let located = eve::Located {
+            source,
+            destination,
+            interface: self.resolver.interface(event.context.ifindex),
+            event,
+        };
+        let timestamp = located.event.context.timestamp;
+        let mut written = 0;
+        let sinks = &mut self.sinks;
+        let done = eve::write_events(&located, &mut self.buffer, &mut |name, line| {
+            written += 1;
+            let event = Event::new(line, EventKind::Requested(name), timestamp);
+            for sink in sinks
+                .iter_mut()
+                .filter(|sink| sink.format() == SinkFormat::Eve)
+            {
+                sink.send(event.clone());
+            }
+        });
+        // Memory does not fail.
+        let _ = done;
+        self.events += written;
     }
 }

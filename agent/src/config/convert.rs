@@ -4,7 +4,7 @@ use std::thread;
 
 use hydrophone_inspect::{BehaviorConfig, InspectorLimits, flow::StreamLimits};
 
-use super::{Behavior, Census, Checksums, Config, Sensor};
+use super::{Behavior, Census, Checksums, Config, EventType, Sensor};
 use crate::{
     census::CensusConfig,
     probe::{AttachMode, LoadOptions, ObjectSource},
@@ -97,6 +97,7 @@ impl From<&Config> for InspectorLimits {
                 body: inspect.body_limit.as_usize(),
                 ..Default::default()
             },
+            events: EventType::asked(&config.events.types),
             evidence: evidence(inspect.evidence.0, config.sensor.capture_budget.0),
             ..Self::default()
         }

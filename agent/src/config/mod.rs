@@ -6,6 +6,7 @@
 
 mod convert;
 mod error;
+mod events;
 mod layers;
 mod model;
 mod overlap;
@@ -21,9 +22,9 @@ use std::path::Path;
 pub use error::{ConfigError, ConfigErrors};
 pub use layers::{Origin, Setting};
 pub use model::{
-    AddressMeaning, Alert, Behavior, Census, Checksums, Config, Format, Inspect, Log, LogLevel,
-    PayloadFormat, Rules, Sensor, ServiceBy, Sinks, Stdout, Storm, Syslog, SyslogFacility,
-    SyslogTarget,
+    AddressMeaning, Alert, Behavior, Census, Checksums, Config, EventType, Events, Format, Inspect,
+    Log, LogLevel, PayloadFormat, Rules, Sensor, ServiceBy, Sinks, Stdout, Storm, Syslog,
+    SyslogFacility, SyslogTarget,
 };
 pub use units::{ByteSize, Interval};
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::units::{ByteSize, Interval};
 
+pub use super::events::EventType;
 pub use super::target::{SyslogFacility, SyslogTarget};
 
 /// The whole configuration.
@@ -24,8 +25,10 @@ pub struct Config {
     pub behavior: Behavior,
     /// Who is who.
     pub census: Census,
-    /// Which events are written, and how.
+    /// Which alerts are written, and how.
     pub alert: Alert,
+    /// What is written beside alerts.
+    pub events: Events,
     /// Where events go.
     pub sinks: Sinks,
     /// The agent's own log, on standard error.
@@ -261,6 +264,14 @@ impl Default for Alert {
             storm: Storm::default(),
         }
     }
+}
+
+/// Section `events`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Events {
+    /// Events that are written in EVE, e.g. `flow`, `http`, `fileinfo`.
+    pub types: Vec<EventType>,
 }
 
 /// What standard output gets.

@@ -14,7 +14,8 @@ use std::{
 use arc_swap::ArcSwap;
 use hydrophone_common::record::Record;
 use hydrophone_inspect::{
-    FlowDirective, Inspector, InspectorLimits, InspectorStats, Signal, SignalSink, engine::Engine,
+    EventTypes, FlowDirective, Inspector, InspectorLimits, InspectorStats, Signal, SignalSink,
+    engine::Engine,
 };
 
 use super::correlation::Message;
@@ -61,6 +62,8 @@ pub(super) struct Stage {
     engine: Arc<Engine>,
     inspector: Inspector,
     outbox: Outbox,
+    /// What is not over at the end is told.
+    conclude: bool,
     shared: Arc<Shared>,
 }
 
@@ -83,6 +86,7 @@ impl Stage {
                 queue,
                 messages: Vec::new(),
             },
+            conclude: limits.events != EventTypes::NONE,
             shared,
         }
     }
@@ -117,6 +121,9 @@ impl Stage {
                 clock = self.tick();
             }
             if wake == Wake::Shutdown {
+                if self.conclude {
+                    self.inspector.finish(&mut self.outbox);
+                }
                 self.outbox.flush(&self.shared);
                 return;
             }

@@ -11,7 +11,7 @@ use crate::{
     alert::{AlertStage, CaptureResolver, Overflow, Sink, SinkFormat},
     config::Config,
     intake::capture::{Capture, Summary},
-    telemetry::{self, Upstream},
+    telemetry::{self, QueueLosses, Upstream},
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -61,7 +61,7 @@ pub fn replay(config: &Config, rules: &Rules, path: &Path) -> anyhow::Result<Sum
             inspect,
             ..Upstream::default()
         },
-        0,
+        QueueLosses::default(),
         now,
     );
     stage.finish();

@@ -226,6 +226,19 @@ pub struct AlertFigures {
     pub storm_evicted: u64,
     /// Findings lost because the queue before the stage was full.
     pub queue_lost: u64,
+    /// Other events, of `events.types`, that were written.
+    pub events: u64,
+    /// The same, lost because too many waited for the stage.
+    pub events_lost: u64,
+}
+
+/// What did not reach the alert stage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueLosses {
+    /// Findings.
+    pub findings: u64,
+    /// Other events.
+    pub events: u64,
 }
 
 /// Counters of one sink. `written + lost` is what it was given, less what still waits.

@@ -44,6 +44,8 @@ pub(crate) struct Side {
     pub(crate) owner: Owner,
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
+    /// All TCP flags that it has set.
+    pub(crate) flags: TcpFlags,
     pub(crate) tcp: Half,
     /// Made by the first payload.
     pub(crate) stream: Option<Box<Stream>>,
@@ -57,6 +59,7 @@ impl Side {
             owner: Owner::default(),
             packets: 0,
             bytes: 0,
+            flags: TcpFlags(0),
             tcp: Half::default(),
             stream: None,
             matches: FlowMatches::default(),
@@ -92,6 +95,8 @@ pub(crate) struct Flow {
     pub(crate) application: Option<Box<Application>>,
     /// More capture was asked for after a match.
     pub(crate) evidence_asked: bool,
+    /// A rule has matched.
+    pub(crate) alerted: bool,
     /// Anomalies that were raised: each once in a flow.
     raised: AnomalySet,
 }
@@ -136,6 +141,7 @@ impl Flow {
             state: FlowState::default(),
             application: None,
             evidence_asked: false,
+            alerted: false,
             raised: AnomalySet::default(),
         }
     }

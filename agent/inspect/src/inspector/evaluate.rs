@@ -343,6 +343,7 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
                 }
             }
         }
+        self.tell(flow, &application, true);
         self.stats.protocols.add(application.settle());
         flow.application = Some(application);
     }
@@ -411,6 +412,7 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
         flow.sides_mut(direction).0.matches = matches;
         if matched > 0 {
             self.stats.matches += matched;
+            flow.alerted = true;
             self.ask_for_evidence(flow);
         }
     }

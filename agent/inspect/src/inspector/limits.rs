@@ -2,6 +2,7 @@
 
 use crate::{
     anomaly::{Anomaly, AnomalyCounts},
+    event::EventTypes,
     flow::{
         FragmentLimits, FragmentStats, OverlapPolicy, StreamLimits, StreamStats, table::Lifetime,
     },
@@ -69,6 +70,8 @@ pub struct InspectorLimits {
     pub excerpt: usize,
     /// Bytes of the captured packet that a [`crate::Context`] carries beside it; 0 copies none.
     pub packet: usize,
+    /// What is told beside what is found.
+    pub events: EventTypes,
     /// Bytes of each direction that are asked for as evidence when a rule has matched in a flow;
     /// 0 asks for nothing. The default is the sensor's whole budget and 64 KiB beyond it: what is
     /// asked for takes the budget's place.
@@ -90,6 +93,7 @@ impl Default for InspectorLimits {
             encrypted: false,
             excerpt: 512,
             packet: 0,
+            events: EventTypes::NONE,
             evidence: (128 + 64) << 10,
         }
     }

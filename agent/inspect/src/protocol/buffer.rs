@@ -282,6 +282,15 @@ impl Buffer {
         }
     }
 
+    /// Whether it describes a file that the transaction carries.
+    #[must_use]
+    pub const fn is_file(self) -> bool {
+        matches!(
+            self,
+            Self::FileName | Self::FileMagic | Self::FileMd5 | Self::FileSha1 | Self::FileSha256
+        )
+    }
+
     /// Whether it grows while its instance is open.
     #[must_use]
     pub const fn is_streamed(self) -> bool {

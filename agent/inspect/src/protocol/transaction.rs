@@ -271,7 +271,7 @@ impl Transaction {
             .unwrap_or_default()
     }
 
-    pub(super) fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.stages == [Stage::Complete; 2]
     }
 

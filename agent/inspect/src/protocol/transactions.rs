@@ -68,6 +68,11 @@ impl Transactions {
     }
 
     /// All, oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Transaction> {
+        self.queue.iter()
+    }
+
+    /// The same, to change them.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Transaction> {
         self.queue.iter_mut()
     }

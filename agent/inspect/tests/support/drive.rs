@@ -13,8 +13,8 @@
 use std::sync::{Arc, LazyLock};
 
 use hydrophone_inspect::{
-    BehaviorConfig, Correlator, Finding, Hook, Inspector, InspectorLimits, LinkType, Owner, Packet,
-    Signal, Timestamp, decode,
+    BehaviorConfig, Correlator, EventTypes, Finding, Hook, Inspector, InspectorLimits, LinkType,
+    Owner, Packet, Signal, Timestamp, decode,
     engine::Engine,
     flow::Direction,
     flow::{FragmentLimits, OverlapPolicy, StreamLimits},
@@ -34,6 +34,15 @@ const LINK_TYPES: [LinkType; 7] = [
     LinkType::Ppp,
     LinkType::CiscoHdlc,
 ];
+const EVENTS: EventTypes = {
+    let mut events = EventTypes::NONE
+        .with_transactions(AppProtocol::Http)
+        .with_transactions(AppProtocol::Dns)
+        .with_transactions(AppProtocol::Smb);
+    events.flows = true;
+    events.files = true;
+    events
+};
 /// Small, so that every bound is reached.
 const LIMITS: InspectorLimits = InspectorLimits {
     flows: 4,
@@ -69,6 +78,7 @@ const LIMITS: InspectorLimits = InspectorLimits {
     encrypted: false,
     excerpt: 16,
     packet: 40,
+    events: EVENTS,
     evidence: 100,
 };
 

@@ -17,8 +17,8 @@ use std::{net::IpAddr, sync::Arc};
 
 use frames::{ACK, RST, SYN, Tcp, ip};
 use hydrophone_inspect::{
-    Correlator, Finding, FlowDirective, Hook, Inspector, InspectorLimits, LinkType, Owner, Packet,
-    Signal, SignalSink, Timestamp,
+    Correlator, Event, Finding, FlowDirective, Hook, Inspector, InspectorLimits, LinkType, Owner,
+    Packet, Signal, SignalSink, Timestamp,
     engine::Engine,
     rule::{RuleSetBuilder, Variables},
 };
@@ -32,6 +32,7 @@ pub struct Pipeline {
     pub correlator: Correlator,
     pub signals: Vec<Signal>,
     pub findings: Vec<Finding>,
+    pub events: Vec<Box<Event>>,
     pub now: u64,
     ticked: u64,
     /// The sender's link.
@@ -55,6 +56,7 @@ impl Pipeline {
             correlator: Correlator::new(hydrophone_inspect::BehaviorConfig::default()),
             signals: Vec::new(),
             findings: Vec::new(),
+            events: Vec::new(),
             now: 1_000_000 * SECOND,
             ticked: 0,
             ifindex: 0,
@@ -99,6 +101,10 @@ impl Pipeline {
 
     fn correlate(&mut self) {
         for signal in self.signals.drain(..) {
+            if let Signal::Event(event) = signal {
+                self.events.push(event);
+                continue;
+            }
             self.correlator.signal(signal, &mut self.findings);
         }
     }

@@ -124,24 +124,40 @@ impl<'a> Record<'a> {
 /// The objects of a transaction, by the names that EVE has for them.
 pub(super) fn objects(record: &ApplicationRecord) -> Object<'_> {
     let of = Record(record);
-    let (key, object) = match record.protocol {
-        AppProtocol::Http | AppProtocol::Http2 => ("http", http(&of)),
-        AppProtocol::Dns | AppProtocol::Doh2 => ("dns", dns(&of)),
-        AppProtocol::Tls => ("tls", tls(&of)),
-        AppProtocol::Quic => ("quic", quic(&of)),
-        AppProtocol::Ssh => ("ssh", ssh(&of)),
-        AppProtocol::Smtp => ("smtp", smtp(&of)),
-        AppProtocol::Ftp => ("ftp", ftp(&of)),
-        AppProtocol::FtpData => ("ftp_data", ftp_data(&of)),
-        AppProtocol::Smb => ("smb", smb(&of)),
-        AppProtocol::Sip => ("sip", sip(&of)),
-        AppProtocol::Dcerpc => ("dcerpc", dcerpc(&of)),
-        _ => ("app", other(&of)),
+    exchange(&of).with("files", files(&of))
+}
+
+/// The objects for each file that one side sent in a transaction.
+pub(super) fn file_objects(record: &ApplicationRecord, to_server: bool) -> Vec<Object<'_>> {
+    let of = Record(record);
+    let sent = files_of(&of, to_server);
+    // The size is known from when the file is over.
+    let whole = of.numbers(Field::FileSize, Some(to_server)).count() >= sent.len();
+    let state = if whole { "CLOSED" } else { "TRUNCATED" };
+    sent.into_iter()
+        .map(|file| exchange(&of).with("fileinfo", file.with("state", name(state)).value()))
+        .collect()
+}
+
+/// What the two ends said, without the files.
+fn exchange<'a>(of: &Record<'a>) -> Object<'a> {
+    let (key, object) = match of.0.protocol {
+        AppProtocol::Http | AppProtocol::Http2 => ("http", http(of)),
+        AppProtocol::Dns | AppProtocol::Doh2 => ("dns", dns(of)),
+        AppProtocol::Tls => ("tls", tls(of)),
+        AppProtocol::Quic => ("quic", quic(of)),
+        AppProtocol::Ssh => ("ssh", ssh(of)),
+        AppProtocol::Smtp => ("smtp", smtp(of)),
+        AppProtocol::Ftp => ("ftp", ftp(of)),
+        AppProtocol::FtpData => ("ftp_data", ftp_data(of)),
+        AppProtocol::Smb => ("smb", smb(of)),
+        AppProtocol::Sip => ("sip", sip(of)),
+        AppProtocol::Dcerpc => ("dcerpc", dcerpc(of)),
+        _ => ("app", other(of)),
     };
     Object::default()
         .with(key, object.value())
-        .with("email", email(&of).value())
-        .with("files", files(&of))
+        .with("email", email(of).value())
 }
 
 fn http<'a>(of: &Record<'a>) -> Object<'a> {
@@ -359,8 +375,7 @@ fn sip<'a>(of: &Record<'a>) -> Object<'a> {
 /// Whatever there is, by the names that rules have for it.
 fn other<'a>(of: &Record<'a>) -> Object<'a> {
     let mut members: BTreeMap<&'static str, Vec<Value<'a>>> = BTreeMap::new();
-    let is_file = |buffer: &Buffer| FILE.iter().any(|(_, of)| of == buffer);
-    for (_, buffer, bytes) in of.0.fields.iter().filter(|(_, of, _)| !is_file(of)) {
+    for (_, buffer, bytes) in of.0.fields.iter().filter(|(_, of, _)| !of.is_file()) {
         members.entry(buffer.name()).or_default().push(text(bytes));
     }
     for (_, field, number) in &of.0.numbers {
@@ -390,27 +405,38 @@ const FILE: [(&str, Buffer); 5] = [
     ("sha256", Buffer::FileSha256),
 ];
 
-/// The files that each direction carried. What is not there for each of several is left out: it
-/// cannot be told whose it is.
+/// The files that each direction carried.
 fn files<'a>(of: &Record<'a>) -> Option<Value<'a>> {
-    let mut files = Vec::new();
-    for side in [TO_SERVER, TO_CLIENT] {
-        let parts = FILE.map(|(key, buffer)| (key, of.all(buffer, Some(side)).collect::<Vec<_>>()));
-        let sizes: Vec<_> = of.numbers(Field::FileSize, Some(side)).collect();
-        let count = parts.iter().map(|(_, all)| all.len()).max().unwrap_or(0);
-        for at in 0..count {
+    let files: Vec<_> = [TO_SERVER, TO_CLIENT]
+        .into_iter()
+        .flat_map(|side| files_of(of, side))
+        .filter_map(Object::value)
+        .collect();
+    (!files.is_empty()).then_some(Value::List(files))
+}
+
+/// The files of one direction. What is not there for each of several is left out: it cannot be told
+/// whose it is.
+fn files_of<'a>(of: &Record<'a>, side: bool) -> Vec<Object<'a>> {
+    let parts = FILE.map(|(key, buffer)| (key, of.all(buffer, Some(side)).collect::<Vec<_>>()));
+    let sizes: Vec<_> = of.numbers(Field::FileSize, Some(side)).collect();
+    let described = parts.iter().map(|(_, all)| all.len()).max().unwrap_or(0);
+    let count = if described > 0 {
+        described
+    } else {
+        sizes.len()
+    };
+    (0..count)
+        .map(|at| {
             let mut file = Object::default();
             for (key, all) in parts.iter().filter(|(_, all)| all.len() == count) {
                 file = file.with(key, all.get(at).map(|bytes| text(bytes)));
             }
             let size = sizes.get(at).filter(|_| sizes.len() == count);
-            let file = file
-                .with("size", size.map(|size| Value::Number(*size)))
-                .with("tx_id", Some(Value::Number(of.0.transaction)));
-            files.extend(file.value());
-        }
-    }
-    (!files.is_empty()).then_some(Value::List(files))
+            file.with("size", size.map(|size| Value::Number(*size)))
+                .with("tx_id", Some(Value::Number(of.0.transaction)))
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(3);
 /// What a sink is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SinkFormat {
-    /// EVE JSON: alerts and stats.
+    /// EVE JSON: every event.
     Eve,
     /// A readable line an alert.
     Text {
@@ -65,6 +65,8 @@ impl SinkFormat {
 pub(super) enum EventKind {
     /// With the severity of its signature.
     Alert(u8),
+    /// What was asked for, by its `event_type`.
+    Requested(&'static str),
     Stats,
 }
 

@@ -66,6 +66,7 @@ impl Syslog {
     fn format(&mut self, event: &Event) -> io::Result<()> {
         let (severity, id) = match event.kind {
             EventKind::Alert(severity) => (alert_severity(severity), "alert"),
+            EventKind::Requested(name) => (Severity::Info, name),
             EventKind::Stats => (Severity::Info, "stats"),
         };
         let time = SyslogTime(event.timestamp).to_string();

@@ -1,0 +1,243 @@
+//! What every event about traffic begins with: when, where, and who the two ends are.
+
+use std::{borrow::Cow, collections::BTreeMap, net::IpAddr};
+
+use hydrophone_inspect::{Context, Endpoint, Process};
+use serde::Serialize;
+
+use crate::{
+    alert::{comm, escape::Hostile, time::EveTime},
+    census::{
+        Container, Identity, Runtime, UnknownReason,
+        identity::{Evidence as IdentityEvidence, Host},
+    },
+};
+
+/// Labels of a container that an event carries; `labels_omitted` counts the others.
+pub const LABELS_MAX: usize = 32;
+/// Other containers in the same namespace that an event names.
+pub const OTHERS_MAX: usize = 8;
+
+#[derive(Serialize)]
+pub(super) struct Head<'a> {
+    timestamp: EveTime,
+    flow_id: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    in_iface: Option<Hostile<'a>>,
+    event_type: &'static str,
+    src_ip: IpAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    src_port: Option<u16>,
+    dest_ip: IpAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dest_port: Option<u16>,
+    proto: Cow<'static, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    icmp_type: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    icmp_code: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tx_id: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    app_proto: Option<&'static str>,
+    direction: &'static str,
+    hook: &'static str,
+    src_container: EndpointIdentity<'a>,
+    dst_container: EndpointIdentity<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    src_process: Option<ProcessFields>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dst_process: Option<ProcessFields>,
+}
+
+impl<'a> Head<'a> {
+    /// `ends` are the source and the destination.
+    pub(super) fn new(
+        event_type: &'static str,
+        context: &Context,
+        [source, destination]: [&'a Identity; 2],
+        interface: Option<&'a str>,
+    ) -> Self {
+        let application = context.application.as_deref();
+        let has_ports = protocol_has_ports(context.protocol);
+        let port = |end: &Endpoint| has_ports.then_some(end.socket.port);
+        Self {
+            timestamp: EveTime(context.timestamp),
+            flow_id: context.flow.id,
+            in_iface: interface.map(Hostile),
+            event_type,
+            src_ip: context.source.socket.address,
+            src_port: port(&context.source),
+            dest_ip: context.destination.socket.address,
+            dest_port: port(&context.destination),
+            proto: protocol_name(context.protocol),
+            icmp_type: context.icmp.map(|(kind, _)| kind),
+            icmp_code: context.icmp.map(|(_, code)| code),
+            tx_id: application.map(|record| record.transaction),
+            app_proto: application.map(|record| record.protocol.name()),
+            direction: if context.to_server {
+                "to_server"
+            } else {
+                "to_client"
+            },
+            hook: context.hook.name(),
+            src_container: EndpointIdentity::new(source),
+            dst_container: EndpointIdentity::new(destination),
+            src_process: context.source.owner.process.map(ProcessFields::new),
+            dst_process: context.destination.owner.process.map(ProcessFields::new),
+        }
+    }
+
+    /// With what was spoken, where no transaction says so.
+    pub(super) fn speaking(self, app_proto: Option<&'static str>) -> Self {
+        Self { app_proto, ..self }
+    }
+}
+
+fn protocol_has_ports(protocol: Option<u8>) -> bool {
+    matches!(protocol, Some(6 | 17 | 132))
+}
+
+/// As in `/etc/protocols`, which Suricata uses; three digits for what it leaves without a name.
+pub(in crate::alert) fn protocol_name(protocol: Option<u8>) -> Cow<'static, str> {
+    match protocol {
+        None => "ARP".into(),
+        Some(1) => "ICMP".into(),
+        Some(6) => "TCP".into(),
+        Some(17) => "UDP".into(),
+        Some(58) => "IPv6-ICMP".into(),
+        Some(132) => "SCTP".into(),
+        Some(other) => format!("{other:03}").into(),
+    }
+}
+
+/// `kind` says which of the three it is: an end is never left out.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum EndpointIdentity<'a> {
+    Container(Box<ContainerFields<'a>>),
+    Host {
+        hostname: Hostile<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cgroup_path: Option<Hostile<'a>>,
+    },
+    Unknown {
+        reason: UnknownReason,
+    },
+}
+
+impl<'a> EndpointIdentity<'a> {
+    fn new(identity: &'a Identity) -> Self {
+        match identity {
+            Identity::Container { container, or, by } => {
+                Self::Container(Box::new(ContainerFields::new(container, or, *by)))
+            }
+            Identity::Host(Host {
+                hostname,
+                cgroup_path,
+            }) => Self::Host {
+                hostname: Hostile(hostname),
+                cgroup_path: cgroup_path.as_deref().map(Hostile),
+            },
+            Identity::Unknown(reason) => Self::Unknown { reason: *reason },
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ContainerFields<'a> {
+    id: Hostile<'a>,
+    name: Hostile<'a>,
+    image: Hostile<'a>,
+    image_digest: Hostile<'a>,
+    labels: BTreeMap<Hostile<'a>, Hostile<'a>>,
+    #[serde(skip_serializing_if = "is_zero")]
+    labels_omitted: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compose_project: Option<Hostile<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compose_service: Option<Hostile<'a>>,
+    runtime: Runtime,
+    pid: u32,
+    cgroup_id: u64,
+    evidence: IdentityEvidence,
+    /// Unix time in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gone_since: Option<u64>,
+    /// Why name, image and labels are empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unknown: Option<UnknownReason>,
+    /// Others in the same network namespace that it could also be.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    or: Vec<OtherContainer<'a>>,
+}
+
+#[derive(Serialize)]
+struct OtherContainer<'a> {
+    id: Hostile<'a>,
+    name: Hostile<'a>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that serde calls"
+)]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+impl<'a> ContainerFields<'a> {
+    fn new(
+        container: &'a Container,
+        or: &'a [std::sync::Arc<Container>],
+        by: IdentityEvidence,
+    ) -> Self {
+        let hostile = |(key, value): (&'a String, &'a String)| (Hostile(key), Hostile(value));
+        Self {
+            id: Hostile(&container.id),
+            name: Hostile(&container.name),
+            image: Hostile(&container.image),
+            image_digest: Hostile(&container.image_digest),
+            labels: container
+                .labels
+                .iter()
+                .take(LABELS_MAX)
+                .map(hostile)
+                .collect(),
+            labels_omitted: container.labels.len().saturating_sub(LABELS_MAX),
+            compose_project: container.compose_project.as_deref().map(Hostile),
+            compose_service: container.compose_service.as_deref().map(Hostile),
+            runtime: container.runtime,
+            pid: container.pid,
+            cgroup_id: container.cgroup_id,
+            evidence: by,
+            gone_since: container.gone_since,
+            unknown: container.unknown,
+            or: or
+                .iter()
+                .take(OTHERS_MAX)
+                .map(|other| OtherContainer {
+                    id: Hostile(&other.id),
+                    name: Hostile(&other.name),
+                })
+                .collect(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ProcessFields {
+    pid: u32,
+    uid: u32,
+    comm: String,
+}
+
+impl ProcessFields {
+    fn new(process: Process) -> Self {
+        Self {
+            pid: process.pid,
+            uid: process.uid,
+            comm: comm(&process),
+        }
+    }
+}
