@@ -333,3 +333,70 @@ fn rules_check_shows_every_error_with_its_place() {
     assert!(stdout(&listed).lines().count() >= 25);
     assert!(stdout(&listed).contains("T1190"));
 }
+
+/// The alerts of a replay of [`capture`] with these files in the configuration, and its stats event.
+fn replayed(files: &[(&str, &str)], configuration: &str) -> (Vec<u64>, serde_json::Value) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    fs::write(path("attack.pcap"), capture()).unwrap();
+    for (name, text) in files {
+        fs::write(path(name), text).unwrap();
+    }
+    let configuration = configuration.replace("FOLDER", folder.path().to_str().unwrap());
+    fs::write(path("h.yaml"), configuration).unwrap();
+    let (capture, config) = (path("attack.pcap"), path("h.yaml"));
+    let output = run(&["replay", &capture, "--config", &config]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let mut events: Vec<serde_json::Value> = stdout(&output)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let stats = events.pop().unwrap();
+    let sid = |event: &serde_json::Value| event["alert"]["signature_id"].as_u64();
+    (events.iter().filter_map(sid).collect(), stats)
+}
+
+#[test]
+fn files_of_thresholds_hold_alerts_of_rules_and_behaviours_back() {
+    let configuration = "rules: {threshold: [FOLDER/threshold.config]}\n";
+    let (all, _) = replayed(&[("threshold.config", "# nothing\n")], configuration);
+    assert!(all.contains(&7_000_002) && all.contains(&1), "{all:?}");
+    let lines = "suppress gen_id 1, sig_id 0, track by_src, ip 198.18.0.1\n\
+                 suppress gen_id 7001, sig_id 1, track by_dst, ip 198.18.0.2\n";
+    let (none, stats) = replayed(&[("threshold.config", lines)], configuration);
+    assert_eq!(none, [0_u64; 0]);
+    assert!(
+        stats.to_string().contains("\"suppressed\":"),
+        "what is held back is counted: {stats}"
+    );
+    let elsewhere = lines.replace("ip 198.18.0.", "ip 198.18.9.");
+    let (others, _) = replayed(&[("threshold.config", &elsewhere)], configuration);
+    assert_eq!(others, all);
+}
+
+#[test]
+fn rules_check_shows_what_is_wrong_with_the_files_beside_the_rules() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    fs::write(path("t.config"), "suppress gen_id 1, sig_id x\n").unwrap();
+    fs::write(path("c.config"), "config classification: a,b\n").unwrap();
+    let (threshold, classes) = (path("t.config"), path("c.config"));
+    let text = format!("rules: {{threshold: [{threshold}], classification: {classes}}}\n");
+    fs::write(path("h.yaml"), &text).unwrap();
+    let checked = run(&["rules", "check", "--config", &path("h.yaml")]);
+    assert_eq!(checked.status.code(), Some(3));
+    let shown = stdout(&checked);
+    assert!(shown.contains("t.config:1:20: error: "), "{shown}");
+    assert!(shown.contains("c.config:1:24: error: "), "{shown}");
+    let missing = text
+        .replace("t.config", "gone.config")
+        .replace("c.config", "lost.config");
+    fs::write(path("h.yaml"), missing).unwrap();
+    let checked = run(&["rules", "check", "--config", &path("h.yaml")]);
+    assert_eq!(checked.status.code(), Some(3));
+    let shown = stderr(&checked);
+    assert!(
+        shown.contains("gone.config") && shown.contains("lost.config"),
+        "{shown}"
+    );
+}

@@ -7,6 +7,7 @@ use crate::{
     engine::{Occurrence, Thresholds},
     finding::{Context, Finding, FindingSink},
     packet::Timestamp,
+    rule::AlertFilters,
     signal::Signal,
 };
 use std::sync::Arc;
@@ -22,6 +23,33 @@ pub struct Correlator {
     thresholds: Thresholds,
     stats: BehaviorStats,
     now: Timestamp,
+}
+
+/// Takes findings of behaviours, and hands on those that the filters let by.
+struct Gate<'a, S> {
+    thresholds: &'a mut Thresholds,
+    sink: &'a mut S,
+}
+
+impl<S: FindingSink> FindingSink for Gate<'_, S> {
+    fn finding(&mut self, finding: Finding) {
+        let occurrence = occurrence(&finding.context);
+        if self
+            .thresholds
+            .admit_behavior(&finding.signature, &occurrence)
+        {
+            self.sink.finding(finding);
+        }
+    }
+}
+
+const fn occurrence(context: &Context) -> Occurrence {
+    Occurrence {
+        source: context.source.socket,
+        destination: context.destination.socket,
+        flow: context.flow.id,
+        now: context.timestamp,
+    }
 }
 
 impl Correlator {
@@ -40,12 +68,20 @@ impl Correlator {
         }
     }
 
+    /// Which findings are held back from now on.
+    pub fn filter_by(&mut self, filters: &Arc<AlertFilters>) {
+        self.thresholds.filter_by(filters);
+    }
+
     /// What the behaviours hold, and what they gave up.
     #[must_use]
     pub fn stats(&self) -> BehaviorStats {
         BehaviorStats {
             actors: self.scans.actors() as u64,
             targets: self.scans.targets() as u64,
+            suppressed: self.thresholds.suppressed,
+            rate_filtered: self.thresholds.rate_filtered,
+            below_threshold: self.thresholds.below,
             thresholds_evicted: self.thresholds.evicted,
             ..self.stats
         }
@@ -55,17 +91,7 @@ impl Correlator {
     pub fn signal(&mut self, signal: Signal, sink: &mut impl FindingSink) {
         match signal {
             Signal::Match { rule, context } => {
-                let admitted = self.thresholds.admit(
-                    &rule,
-                    &Occurrence {
-                        source: context.source.socket,
-                        destination: context.destination.socket,
-                        flow: context.flow.id,
-                        now: context.timestamp,
-                    },
-                );
-                if !admitted {
-                    self.stats.below_threshold += 1;
+                if !self.thresholds.admit(&rule, &occurrence(&context)) {
                     return;
                 }
                 sink.finding(Finding {
@@ -83,9 +109,11 @@ impl Correlator {
                     signatures,
                     scans,
                     floods,
+                    thresholds,
                     stats,
                     ..
                 } = self;
+                let sink = &mut Gate { thresholds, sink };
                 scans.contact(&contact, config, signatures, stats, sink);
                 floods.contact(&contact, config, signatures, stats, sink);
             }
@@ -103,6 +131,10 @@ impl Correlator {
     pub fn tick(&mut self, now: Timestamp, sink: &mut impl FindingSink) {
         self.now = self.now.max(now);
         let now = self.now;
+        let sink = &mut Gate {
+            thresholds: &mut self.thresholds,
+            sink,
+        };
         self.scans.tick(now, &self.config, &self.signatures, sink);
         self.floods.tick(now, &self.config, &self.signatures, sink);
         let config = &self.config;
@@ -146,11 +178,15 @@ impl Correlator {
         }
         if let Some(campaign) = entry {
             let interval = self.config.update_interval;
+            let gate = &mut Gate {
+                thresholds: &mut self.thresholds,
+                sink,
+            };
             campaign.tell(
                 now,
                 interval,
                 |figures| describe(anomaly, figures.count),
-                sink,
+                gate,
             );
         }
     }

@@ -154,6 +154,8 @@ pub struct Rules {
     pub meaning: AddressMeaning,
     /// A `classification.config`, beside the classes that are built in.
     pub classification: Option<PathBuf>,
+    /// Files in the form of `threshold.config`: which alerts are held back.
+    pub threshold: Vec<PathBuf>,
 }
 
 /// What the address variables mean.

@@ -11,8 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwap;
 use hydrophone_common::flow::{FAMILY_IPV4, FAMILY_IPV6, FlowKey};
-use hydrophone_inspect::{BehaviorConfig, Correlator, FlowDirective, Signal};
+use hydrophone_inspect::{BehaviorConfig, Correlator, FlowDirective, Signal, engine::Engine};
 
 use crate::{
     alert::FindingQueue,
@@ -37,6 +38,7 @@ pub(super) enum Message {
 /// Starts the thread. It ends when the last inspection thread has.
 pub(super) fn start(
     config: BehaviorConfig,
+    engine: Arc<ArcSwap<Engine>>,
     messages: Receiver<Vec<Message>>,
     mut findings: FindingQueue,
     mut budgets: Budgets,
@@ -46,6 +48,7 @@ pub(super) fn start(
         .name("correlate".to_owned())
         .spawn(move || {
             let mut correlator = Correlator::new(config);
+            correlator.filter_by(engine.load().filters());
             let mut ticked = Instant::now();
             loop {
                 match messages.recv_timeout(TICK) {
@@ -62,6 +65,7 @@ pub(super) fn start(
                 }
                 if ticked.elapsed() >= TICK {
                     ticked = Instant::now();
+                    correlator.filter_by(engine.load().filters());
                     correlator.tick(Clock::wall_now(), &mut findings);
                     let stats = telemetry::behavior(&correlator.stats());
                     *figures.lock().unwrap_or_else(PoisonError::into_inner) = stats;

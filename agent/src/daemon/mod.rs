@@ -113,6 +113,7 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
         .map_err(io_error("cannot start the alert thread"))?;
     let correlator = correlation::start(
         (&config.behavior).into(),
+        Arc::clone(&engine),
         signals,
         findings,
         budgets,

@@ -27,6 +27,7 @@ pub fn replay(config: &Config, rules: &Rules, path: &Path) -> anyhow::Result<Sum
     let mut stage = AlertStage::new(&config.alert, CaptureResolver, vec![sink]);
     let mut inspector = Inspector::new(Arc::clone(&rules.engine), InspectorLimits::from(config));
     let mut correlator = Correlator::new((&config.behavior).into());
+    correlator.filter_by(rules.engine.filters());
     let mut now = Timestamp::default();
     let mut ticked = Timestamp::default();
     let read = capture.read(|packet| {

@@ -1,6 +1,10 @@
 //! Rule files to an engine.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use hydrophone_inspect::{
     engine::Engine,
@@ -34,43 +38,30 @@ pub fn load_rules(config: &config::Rules) -> Result<Rules, DaemonError> {
         variables.set(name, value);
     }
     let mut builder = RuleSetBuilder::new(variables);
-    let mut sources = Vec::new();
+    let mut files = Files::default();
+    let mut rules = Vec::new();
     if !config.no_default_rules {
-        sources.push((STARTER_NAME.to_owned(), STARTER.to_owned()));
+        rules.push((STARTER_NAME.to_owned(), STARTER.to_owned()));
     }
-    let mut unreadable = Vec::new();
-    for path in &config.files {
-        match fs::read(path) {
-            // Rules are ASCII but for messages: what is not UTF-8 there is shown as such.
-            Ok(bytes) => sources.push((
-                path.display().to_string(),
-                String::from_utf8_lossy(&bytes).into_owned(),
-            )),
-            Err(error) => {
-                unreadable.push(format!("cannot read rule file {}: {error}", path.display()));
-            }
-        }
+    rules.extend(files.read("rule file", &config.files));
+    let classes = files.read("classification", config.classification.as_slice());
+    let filters = files.read("threshold file", &config.threshold);
+    if !files.unreadable.is_empty() {
+        return Err(DaemonError::Rules(files.unreadable.join("\n")));
     }
-    if !unreadable.is_empty() {
-        return Err(DaemonError::Rules(unreadable.join("\n")));
+    for (name, text) in &classes {
+        builder.add_classifications(name, text);
     }
-    if let Some(path) = &config.classification {
-        match fs::read(path) {
-            Ok(bytes) => builder.add_classifications(&String::from_utf8_lossy(&bytes)),
-            Err(error) => {
-                return Err(DaemonError::Rules(format!(
-                    "cannot read {}: {error}",
-                    path.display()
-                )));
-            }
-        }
-    }
-    for (name, text) in &sources {
+    for (name, text) in &rules {
         // Lists that rules name stand beside the rule file.
         let beside = Path::new(name).parent().unwrap_or(Path::new("."));
         let load = |file: &str| fs::read(beside.join(file)).ok();
         builder.add_source_with(name, text, &load);
     }
+    for (name, text) in &filters {
+        builder.add_filters(name, text);
+    }
+    let sources = [rules, classes, filters].concat();
     let (set, diagnostics) = builder.build();
     let errors = diagnostics
         .iter()
@@ -95,12 +86,40 @@ pub fn load_rules(config: &config::Rules) -> Result<Rules, DaemonError> {
     })
 }
 
+/// Reads files, and remembers which could not be.
+#[derive(Default)]
+struct Files {
+    unreadable: Vec<String>,
+}
+
+impl Files {
+    /// Name and text of those that can be read.
+    fn read(&mut self, what: &str, paths: &[PathBuf]) -> Vec<(String, String)> {
+        let mut texts = Vec::new();
+        for path in paths {
+            match fs::read(path) {
+                // They are ASCII but for messages: what is not UTF-8 there is shown as such.
+                Ok(bytes) => texts.push((
+                    path.display().to_string(),
+                    String::from_utf8_lossy(&bytes).into_owned(),
+                )),
+                Err(error) => {
+                    let path = path.display();
+                    self.unreadable
+                        .push(format!("cannot read {what} {path}: {error}"));
+                }
+            }
+        }
+        texts
+    }
+}
+
 impl Rules {
     /// Tells what loaded, and each complaint.
     pub fn log(&self) {
         for (diagnostic, shown) in &self.diagnostics {
             match diagnostic.severity {
-                Severity::Error => tracing::error!("rule left out: {shown}"),
+                Severity::Error => tracing::error!("left out: {shown}"),
                 Severity::Warning => tracing::warn!("{shown}"),
             }
         }

@@ -107,7 +107,10 @@ fn part(set: &RuleSet, count: usize) -> RuleSet {
         .filter(|at| count >= all || at * count / all != (at + 1) * count / all)
         .filter_map(|at| set.rules.get(at).cloned())
         .collect();
-    RuleSet { rules }
+    RuleSet {
+        rules,
+        ..RuleSet::default()
+    }
 }
 
 fn report(name: &str, set: &RuleSet, stores: &[Store], baseline: &mut Option<f64>) {

@@ -101,7 +101,11 @@ pub struct BehaviorStats {
     pub flood_targets_evicted: u64,
     /// Limits forgotten because [`BehaviorConfig::anomalies`] was reached.
     pub anomalies_evicted: u64,
-    /// Matches that a rule's `threshold` held back.
+    /// Findings that a `suppress` held back.
+    pub suppressed: u64,
+    /// Findings that a `rate_filter` held back.
+    pub rate_filtered: u64,
+    /// Findings that a `threshold` or `event_filter` held back.
     pub below_threshold: u64,
     /// Counts of `threshold` that were given up for want of room.
     pub thresholds_evicted: u64,

@@ -26,7 +26,7 @@ pub use view::{FlowView, Inspection, Unit};
 use crate::{
     flow::Direction,
     protocol::{FrameSet, Transaction},
-    rule::{AboutFlow, Group, RuleSet},
+    rule::{AboutFlow, AlertFilters, Group, RuleSet},
     signature::Action,
 };
 use compile::Compiled;
@@ -43,6 +43,7 @@ const MAX_DONE: usize = 256;
 #[derive(Debug)]
 pub struct Engine {
     compiled: Compiled,
+    filters: Arc<AlertFilters>,
     hosts: Arc<Hosts>,
 }
 
@@ -117,8 +118,15 @@ impl Engine {
     pub fn new(rules: &RuleSet) -> Self {
         Self {
             compiled: Compiled::new(&rules.rules),
+            filters: Arc::clone(&rules.filters),
             hosts: Arc::default(),
         }
+    }
+
+    /// Which alerts are held back.
+    #[must_use]
+    pub const fn filters(&self) -> &Arc<AlertFilters> {
+        &self.filters
     }
 
     /// Whether a rule asks for the hash of a file or mail.

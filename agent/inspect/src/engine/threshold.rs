@@ -1,29 +1,53 @@
-//! `threshold`: how often a rule may alert (Suricata: `threshold` keyword).
+//! How often a rule may alert (Suricata: `threshold` keyword and `threshold.config`).
 
 use core::net::IpAddr;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 
 use super::Rule;
 use crate::{
     packet::{SocketId, Timestamp},
-    rule::{ThresholdKind, Track},
+    rule::{AlertFilters, RateFilter, Threshold, ThresholdKind, Track},
+    signature::Signature,
 };
 
 /// Counts kept at once.
 const MAX_COUNTS: usize = 65_536;
 const SECOND: u64 = 1_000_000_000;
 
-/// Counts matches of rules that have a threshold.
+/// Decides which matches become alerts: suppressions first, then rate filters, which count what is not
+/// suppressed, then thresholds.
 #[derive(Debug, Default)]
 pub struct Thresholds {
+    filters: Arc<AlertFilters>,
     counts: HashMap<Key, Count, foldhash::fast::RandomState>,
     /// Counts that were given up before their time, for want of room.
     pub evicted: u64,
+    /// Matches that a `suppress` held back.
+    pub suppressed: u64,
+    /// Matches that a `rate_filter` held back.
+    pub rate_filtered: u64,
+    /// Matches that a threshold held back.
+    pub below: u64,
 }
 
-/// gid, sid, and what is tracked: addresses or a flow.
-type Key = (u32, u32, Option<IpAddr>, Option<IpAddr>, u64);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    gid: u32,
+    sid: u32,
+    /// Which of the counts of a signature.
+    counter: Counter,
+    addresses: (Option<IpAddr>, Option<IpAddr>),
+    flow: u64,
+}
+
+/// A signature has one count for each of its thresholds and rate filters, by their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Counter {
+    Threshold(usize),
+    Rate(usize),
+}
 
 /// The match that is counted.
 #[derive(Clone, Copy, Debug)]
@@ -46,33 +70,117 @@ struct Count {
     period: u64,
     /// `backoff`: the next match that is admitted.
     next: u32,
+    /// `rate_filter`: since when it holds matches back.
+    active: Option<Timestamp>,
     /// `unique_on`: a bit for each port, hashed, that was counted.
     ports: u128,
 }
 
+impl Count {
+    const fn new(start: Timestamp, period: u64, next: u32) -> Self {
+        Self {
+            start,
+            matches: 0,
+            period,
+            next,
+            active: None,
+            ports: 0,
+        }
+    }
+}
+
 impl Thresholds {
+    /// From now on these filters are in force; what was counted stays.
+    pub fn filter_by(&mut self, filters: &Arc<AlertFilters>) {
+        if !Arc::ptr_eq(&self.filters, filters) {
+            self.filters = Arc::clone(filters);
+        }
+    }
+
     /// Whether a match of `rule` becomes an alert.
     pub fn admit(&mut self, rule: &Rule, occurrence: &Occurrence) -> bool {
-        let Some(threshold) = rule.threshold else {
-            return true;
-        };
-        let now = occurrence.now;
-        let key = key(rule, threshold.track, occurrence);
-        if self.counts.len() >= MAX_COUNTS && !self.counts.contains_key(&key) {
-            self.make_room(now);
+        self.admit_by(&rule.signature, &rule.thresholds, occurrence)
+    }
+
+    /// Whether what a behaviour found becomes an alert.
+    pub fn admit_behavior(&mut self, signature: &Signature, occurrence: &Occurrence) -> bool {
+        let limit = self.filters.limit(signature.gid, signature.sid);
+        self.admit_by(signature, limit.as_slice(), occurrence)
+    }
+
+    fn admit_by(
+        &mut self,
+        signature: &Signature,
+        thresholds: &[Threshold],
+        occurrence: &Occurrence,
+    ) -> bool {
+        let (gid, sid) = (signature.gid, signature.sid);
+        let [source, destination] = [occurrence.source, occurrence.destination];
+        let filters = Arc::clone(&self.filters);
+        if filters.suppresses(gid, sid, source.address, destination.address) {
+            self.suppressed += 1;
+            return false;
         }
+        let mut held = false;
+        for (at, rate) in filters.rates(gid, sid).enumerate() {
+            let key = key(signature, Counter::Rate(at), rate.track, occurrence);
+            held |= self.exceeds(key, rate, occurrence.now);
+        }
+        if held {
+            self.rate_filtered += 1;
+            return false;
+        }
+        let passes = thresholds.iter().enumerate().all(|(at, threshold)| {
+            let key = key(
+                signature,
+                Counter::Threshold(at),
+                threshold.track,
+                occurrence,
+            );
+            self.reaches(key, threshold, occurrence)
+        });
+        self.below += u64::from(!passes);
+        passes
+    }
+
+    /// Whether there were more matches than a `rate_filter` lets by, now or less than its `timeout` ago.
+    fn exceeds(&mut self, key: Key, rate: &RateFilter, now: Timestamp) -> bool {
+        let [window, timeout] = [rate.seconds, rate.timeout].map(|it| u64::from(it) * SECOND);
+        let fresh = Count::new(now, window.max(timeout), 0);
+        let count = self.count(key, fresh);
+        match count.active {
+            Some(since) if now.since(since) < timeout => return true,
+            Some(_) => *count = fresh,
+            None if now.since(count.start) >= window => *count = fresh,
+            None => {}
+        }
+        count.matches = count.matches.saturating_add(1);
+        let exceeded = count.matches > rate.count;
+        if exceeded {
+            // It is kept for as long as it is in force.
+            count.start = now;
+            count.active = Some(now);
+        }
+        exceeded
+    }
+
+    /// The count of this key, begun if there is none.
+    fn count(&mut self, key: Key, fresh: Count) -> &mut Count {
+        if self.counts.len() >= MAX_COUNTS && !self.counts.contains_key(&key) {
+            self.make_room(fresh.start);
+        }
+        self.counts.entry(key).or_insert(fresh)
+    }
+
+    /// Whether a threshold lets a match by.
+    fn reaches(&mut self, key: Key, threshold: &Threshold, occurrence: &Occurrence) -> bool {
+        let now = occurrence.now;
         let period = match threshold.seconds {
             0 => u64::MAX,
             seconds => u64::from(seconds).saturating_mul(SECOND),
         };
-        let fresh = Count {
-            start: now,
-            matches: 0,
-            period,
-            next: threshold.count,
-            ports: 0,
-        };
-        let count = self.counts.entry(key).or_insert(fresh);
+        let fresh = Count::new(now, period, threshold.count);
+        let count = self.count(key, fresh);
         if now.since(count.start) >= period {
             *count = fresh;
         }
@@ -123,7 +231,7 @@ impl Thresholds {
     }
 }
 
-fn key(rule: &Rule, track: Track, occurrence: &Occurrence) -> Key {
+fn key(signature: &Signature, counter: Counter, track: Track, occurrence: &Occurrence) -> Key {
     let (source, destination) = (occurrence.source.address, occurrence.destination.address);
     let (first, second, flow) = match track {
         Track::BySource => (Some(source), None, 0),
@@ -136,13 +244,17 @@ fn key(rule: &Rule, track: Track, occurrence: &Occurrence) -> Key {
         Track::ByRule => (None, None, 0),
         Track::ByFlow => (None, None, occurrence.flow),
     };
-    (rule.signature.gid, rule.signature.sid, first, second, flow)
+    Key {
+        gid: signature.gid,
+        sid: signature.sid,
+        counter,
+        addresses: (first, second),
+        flow,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::rule::{RuleSetBuilder, Variables};
 
@@ -227,5 +339,102 @@ mod tests {
         assert_eq!(admitted(backoff), [0, 1, 3, 7]);
         let unique = "detection_filter:track by_src, count 1, seconds 10, unique_on src_port;";
         assert_eq!(admitted(unique), [0_u64; 0], "all come from one port");
+    }
+
+    /// The rule of sid 1, which has these options, and what the lines of a file make of it.
+    fn filtered(options: &str, lines: &str) -> (Arc<Rule>, Thresholds) {
+        let mut builder = RuleSetBuilder::new(Variables::default());
+        let rule = format!("alert tcp any any -> any any ({options} sid:1;)");
+        builder.add_source("test", &rule);
+        builder.add_filters("threshold.config", lines);
+        let (set, diagnostics) = builder.build();
+        assert_eq!(diagnostics, []);
+        let mut thresholds = Thresholds::default();
+        thresholds.filter_by(&set.filters);
+        (Arc::clone(&set.rules[0]), thresholds)
+    }
+
+    #[test]
+    fn what_is_suppressed_is_counted_and_nothing_else_is() {
+        let (a, b) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        let admitted = |lines: &str| {
+            let (rule, mut thresholds) = filtered("", lines);
+            let mut admit = |from, to| thresholds.admit(&rule, &occurrence(from, to, Timestamp(1)));
+            let admitted = (admit(a, b), admit(b, a));
+            let suppressed = u64::from(!admitted.0) + u64::from(!admitted.1);
+            assert_eq!((thresholds.suppressed, thresholds.below), (suppressed, 0));
+            admitted
+        };
+        let host = "ip 10.0.0.1";
+        for (line, expected) in [
+            ("suppress gen_id 1, sig_id 1".to_owned(), (false, false)),
+            ("suppress gen_id 0, sig_id 0".to_owned(), (false, false)),
+            ("suppress gen_id 7001, sig_id 0".to_owned(), (true, true)),
+            (
+                format!("suppress gen_id 1, sig_id 1, track by_src, {host}"),
+                (false, true),
+            ),
+            (
+                format!("suppress gen_id 1, sig_id 0, track by_dst, {host}"),
+                (true, false),
+            ),
+            (
+                format!("suppress gen_id 1, sig_id 1, track by_either, {host}"),
+                (false, false),
+            ),
+            (
+                "suppress gen_id 1, sig_id 1, track by_src, ip [10.0.0.0/8,!10.0.0.2]".to_owned(),
+                (false, true),
+            ),
+        ] {
+            assert_eq!(admitted(&line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn an_event_filter_replaces_the_threshold_of_the_rule_it_names() {
+        let (a, b) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        let admitted = |options: &str, lines: &str| {
+            let (rule, mut thresholds) = filtered(options, lines);
+            let admit = |at: &u64| thresholds.admit(&rule, &occurrence(a, b, Timestamp(*at)));
+            (0..6).filter(admit).collect::<Vec<u64>>()
+        };
+        let own = "threshold:type limit, track by_src, count 1, seconds 60;";
+        let named =
+            "event_filter gen_id 1, sig_id 1, type limit, \\\n  track by_rule, count 2, seconds 60";
+        let all = "threshold gen_id 1, sig_id 0, type threshold, track by_src, count 3, seconds 60";
+        assert_eq!(admitted(own, named), [0, 1]);
+        assert_eq!(
+            admitted(own, all),
+            [0],
+            "the rule's own goes before that for all"
+        );
+        assert_eq!(admitted("", all), [2, 5]);
+        assert_eq!(admitted("", &format!("{named}\n{all}")), [0, 1]);
+        let detection = "detection_filter:track by_src, count 3, seconds 60;";
+        assert_eq!(admitted(detection, named), [3, 4], "both must let it by");
+    }
+
+    #[test]
+    fn a_rate_filter_lets_nothing_by_until_its_timeout() {
+        let (a, b) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        let admitted = |action: &str| {
+            let (rule, mut thresholds) = filtered(
+                "",
+                &format!(
+                    "rate_filter gen_id 1, sig_id 1, track by_src, count 2, seconds 10, \
+                     new_action {action}, timeout 5"
+                ),
+            );
+            let seconds = [0, 1, 2, 3, 6, 8, 20, 21];
+            let admitted = seconds.map(|second| {
+                thresholds.admit(&rule, &occurrence(a, b, Timestamp(second * SECOND)))
+            });
+            assert!(thresholds.admit(&rule, &occurrence(b, a, Timestamp(22 * SECOND))));
+            (admitted, thresholds.rate_filtered)
+        };
+        let expected = [true, true, false, false, false, true, true, true];
+        assert_eq!(admitted("pass"), (expected, 3));
+        assert_eq!(admitted("alert"), ([true; 8], 0));
     }
 }

@@ -1,5 +1,7 @@
 //! Suricata's standard classes: name, description, priority.
 
+use super::{diagnostic::Fault, source::Span};
+
 /// A class of attacks (Suricata: `classification.config`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Classification {
@@ -131,6 +133,32 @@ const CLASSES: [Classification; 42] = [
     ),
     class("coin-mining", "Crypto Currency Mining Activity Detected", 2),
 ];
+
+/// Name and priority of a line `config classification: NAME,DESCRIPTION,PRIORITY`.
+pub(super) fn line(line: Span<'_>) -> Result<(String, u8), Fault> {
+    let fault = |at, message: &str| {
+        Fault::new(at, message).hint("config classification: NAME,DESCRIPTION,PRIORITY")
+    };
+    let rest = line
+        .text
+        .strip_prefix("config classification:")
+        .ok_or_else(|| fault(line.at, "no classification"))?;
+    let rest = line
+        .slice(line.text.len() - rest.len(), line.text.len())
+        .trim();
+    let parts: Vec<Span<'_>> = rest.split(',').map(Span::trim).collect();
+    // A description may have commas.
+    let [name, _, .., priority] = parts.as_slice() else {
+        return Err(fault(rest.at, "a classification has three parts"));
+    };
+    if name.text.is_empty() {
+        return Err(fault(name.at, "a class needs a name"));
+    }
+    match priority.text.parse() {
+        Ok(number @ 1..=255) => Ok((name.text.to_owned(), number)),
+        _ => Err(fault(priority.at, "a priority is 1 to 255")),
+    }
+}
 
 /// The class with this name.
 #[must_use]

@@ -63,17 +63,17 @@ impl<T: Ord + Copy> Group<T> {
 
     /// Sorts the ranges to the front, so that long lists need not be walked.
     fn sort(&mut self) {
-        // Beside "any" the others say nothing.
+        for member in self.include.iter_mut().chain(&mut self.exclude) {
+            if let Member::List(group) = member {
+                group.sort();
+            }
+        }
+        // Beside "any", also that of a variable, the others say nothing.
         let any = |member: &Member<T>| matches!(member, Member::List(list) if list.is_any());
         if self.include.iter().any(any) {
             self.include.clear();
         }
         for members in [&mut self.include, &mut self.exclude] {
-            for member in &mut *members {
-                if let Member::List(group) = member {
-                    group.sort();
-                }
-            }
             members.sort_by(|a, b| match (a, b) {
                 (Member::Range(low, high), Member::Range(other, end)) => {
                     (low, high).cmp(&(other, end))

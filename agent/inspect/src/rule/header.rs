@@ -164,15 +164,11 @@ pub(super) fn parse(
     check(parse_action(*action).map(|action| header.action = action));
     check(parse_protocol(*protocol).map(|protocol| header.protocol = protocol));
     let lookup = |name: &str| variables.get(name);
-    let addresses = Grammar {
-        atom: address_range,
-        variable: &lookup,
-    };
     let ports = Grammar {
         atom: port_range,
         variable: &lookup,
     };
-    check(addresses.parse(*source).map(|group| header.source = group));
+    check(addresses(*source, variables).map(|group| header.source = group));
     check(
         ports
             .parse(*source_port)
@@ -185,11 +181,7 @@ pub(super) fn parse(
         )
         .hint("->, <> or =>")));
     }
-    check(
-        addresses
-            .parse(*destination)
-            .map(|group| header.destination = group),
-    );
+    check(addresses(*destination, variables).map(|group| header.destination = group));
     check(
         ports
             .parse(*destination_port)
@@ -198,8 +190,17 @@ pub(super) fn parse(
     Some(header)
 }
 
+/// A set of addresses.
+pub(super) fn addresses(span: Span<'_>, variables: &Variables) -> Result<AddressGroup, Fault> {
+    let grammar = Grammar {
+        atom: address_range,
+        variable: &|name: &str| variables.get(name),
+    };
+    grammar.parse(span)
+}
+
 /// Fields between white space; white space inside brackets does not count.
-fn fields(span: Span<'_>) -> Vec<Span<'_>> {
+pub(super) fn fields(span: Span<'_>) -> Vec<Span<'_>> {
     let mut fields = Vec::new();
     let mut start = None;
     let mut depth = 0_usize;

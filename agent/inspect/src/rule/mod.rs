@@ -8,6 +8,9 @@ mod classification;
 mod content;
 mod dataset;
 mod diagnostic;
+mod filter;
+#[cfg(test)]
+mod filter_tests;
 mod frame;
 mod group;
 mod header;
@@ -38,6 +41,7 @@ pub use content::Content;
 pub(crate) use dataset::address_key;
 pub use dataset::{Dataset, DatasetCommand, DatasetTest};
 pub use diagnostic::{Diagnostic, Severity};
+pub use filter::{AlertFilters, RateFilter};
 pub use group::Group as ValueGroup;
 pub use header::{AddressGroup, PortGroup, Protocol};
 pub use header_buffer::HeaderBuffer;
@@ -109,8 +113,8 @@ pub struct Rule {
     pub silent: bool,
     /// `flow`.
     pub flow: FlowOption,
-    /// `threshold` or `detection_filter`.
-    pub threshold: Option<Threshold>,
+    /// `threshold` or `detection_filter`, and the `event_filter` beside the rules: an alert must pass all.
+    pub thresholds: Vec<Threshold>,
     /// File and line.
     pub place: (Arc<str>, usize),
 }

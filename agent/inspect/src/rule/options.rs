@@ -195,6 +195,18 @@ pub(super) fn detection_filter(value: Span<'_>) -> Result<Threshold, Fault> {
     settings(value, Some(ThresholdKind::Filter))
 }
 
+/// `by_…`.
+pub(super) fn track(name: &str) -> Option<Track> {
+    Some(match name {
+        "by_src" => Track::BySource,
+        "by_dst" => Track::ByDestination,
+        "by_rule" => Track::ByRule,
+        "by_both" => Track::ByBoth,
+        "by_flow" => Track::ByFlow,
+        _ => return None,
+    })
+}
+
 fn settings(value: Span<'_>, mut kind: Option<ThresholdKind>) -> Result<Threshold, Fault> {
     let (mut track, mut count, mut seconds) = (None, None, None);
     let (mut multiplier, mut unique) = (None, None);
@@ -215,11 +227,7 @@ fn settings(value: Span<'_>, mut kind: Option<ThresholdKind>) -> Result<Threshol
             ("type", "threshold") => kind = Some(ThresholdKind::Threshold),
             ("type", "both") => kind = Some(ThresholdKind::Both),
             ("type", "backoff") => kind = Some(ThresholdKind::Backoff),
-            ("track", "by_src") => track = Some(Track::BySource),
-            ("track", "by_dst") => track = Some(Track::ByDestination),
-            ("track", "by_rule") => track = Some(Track::ByRule),
-            ("track", "by_both") => track = Some(Track::ByBoth),
-            ("track", "by_flow") => track = Some(Track::ByFlow),
+            ("track", by) if self::track(by).is_some() => track = self::track(by),
             ("count", number) => count = Some(number.parse().map_err(|_| unknown())?),
             ("seconds", number) => seconds = Some(number.parse().map_err(|_| unknown())?),
             ("multiplier", number) => multiplier = Some(number.parse().map_err(|_| unknown())?),

@@ -6,9 +6,10 @@ use std::{
 };
 
 use super::{
-    Rule, Variables, classification,
+    Rule, ThresholdKind, Variables, classification,
     dataset::Datasets,
     diagnostic::{Diagnostic, Fault, Severity},
+    filter::{self, AlertFilters},
     frame,
     header::{self, Header},
     identity::IdentityConditions,
@@ -34,6 +35,8 @@ const DEFAULT_PRIORITY: u8 = 3;
 pub struct RuleSet {
     /// In the order read.
     pub rules: Vec<Arc<Rule>>,
+    /// Which of their alerts, and of those of the behaviours, are held back.
+    pub filters: Arc<AlertFilters>,
 }
 
 /// Reads rule files, keeps what is right and says what is not.
@@ -45,6 +48,7 @@ pub struct RuleSetBuilder {
     diagnostics: Vec<Diagnostic>,
     datasets: Datasets,
     classes: HashMap<String, u8>,
+    filters: AlertFilters,
     /// Where each (gid, sid) stands, and its revision.
     seen: HashMap<(u32, u32), (Arc<str>, usize, u32)>,
 }
@@ -60,21 +64,45 @@ impl RuleSetBuilder {
             diagnostics: Vec::new(),
             datasets: Datasets::default(),
             classes: HashMap::new(),
+            filters: AlertFilters::default(),
             seen: HashMap::new(),
         }
     }
 
     /// Reads a `classification.config`: `config classification: NAME,DESCRIPTION,PRIORITY`.
-    pub fn add_classifications(&mut self, text: &str) {
-        for line in text.lines() {
-            let Some(rest) = line.trim().strip_prefix("config classification:") else {
-                continue;
-            };
-            let mut parts = rest.split(',');
-            let name = parts.next().unwrap_or_default().trim();
-            if let Some(priority) = parts.next_back().and_then(|text| text.trim().parse().ok()) {
-                self.classes.insert(name.to_owned(), priority);
+    pub fn add_classifications(&mut self, name: &str, text: &str) {
+        let source = Source::new(name, text);
+        for line in source.rules() {
+            match classification::line(line) {
+                Ok((name, priority)) => {
+                    self.classes.insert(name, priority);
+                }
+                Err(fault) => self.complain(&source, fault, Severity::Error),
             }
+        }
+    }
+
+    /// Reads a `threshold.config`: `suppress`, `event_filter`, `rate_filter`. To be called after the
+    /// rules have been added.
+    pub fn add_filters(&mut self, name: &str, text: &str) {
+        let source = Source::new(name, text);
+        for span in source.rules() {
+            let line = match filter::parse(span, &self.variables) {
+                Ok(line) => line,
+                Err(fault) => {
+                    self.complain(&source, fault, Severity::Error);
+                    continue;
+                }
+            };
+            let (gid, sid) = line.id;
+            if gid != Signature::BEHAVIOR_GID && sid > 0 && !self.seen.contains_key(&line.id) {
+                let message = format!("no rule has gid {gid} and sid {sid}");
+                self.complain(&source, Fault::new(span.at, message), Severity::Warning);
+            }
+            if let Some(warning) = line.warning {
+                self.complain(&source, warning, Severity::Warning);
+            }
+            self.filters.add(line.id, line.filter);
         }
     }
 
@@ -106,8 +134,15 @@ impl RuleSetBuilder {
 
     /// The rules that are right, and everything that is not.
     #[must_use]
-    pub fn build(self) -> (RuleSet, Vec<Diagnostic>) {
-        (RuleSet { rules: self.rules }, self.diagnostics)
+    pub fn build(mut self) -> (RuleSet, Vec<Diagnostic>) {
+        for rule in &mut self.rules {
+            limit(rule, &self.filters);
+        }
+        let set = RuleSet {
+            rules: self.rules,
+            filters: Arc::new(self.filters),
+        };
+        (set, self.diagnostics)
     }
 
     fn rule(
@@ -223,7 +258,7 @@ impl RuleSetBuilder {
             external: header.external,
             silent: options.noalert,
             flow,
-            threshold: options.threshold,
+            thresholds: options.threshold.into_iter().collect(),
             place: (Arc::clone(&source.name), line),
         }
     }
@@ -311,6 +346,22 @@ impl RuleSet {
             *counts.entry(rule.protocol.name().to_owned()).or_default() += 1;
         }
         counts
+    }
+}
+
+/// Gives a rule the `event_filter` for it. One that names the rule takes the place of its `threshold`,
+/// one for all is for rules without. A `detection_filter` is part of what is detected and stays.
+fn limit(rule: &mut Arc<Rule>, filters: &AlertFilters) {
+    let (gid, sid) = (rule.signature.gid, rule.signature.sid);
+    let named = filters.limit_of(gid, sid);
+    let limit = match rule.thresholds.is_empty() {
+        true => filters.limit(gid, sid),
+        false => named,
+    };
+    if let Some(limit) = limit {
+        let thresholds = &mut Arc::make_mut(rule).thresholds;
+        thresholds.retain(|threshold| threshold.kind == ThresholdKind::Filter);
+        thresholds.push(limit);
     }
 }
 

@@ -75,6 +75,25 @@ impl<'a> Span<'a> {
     }
 }
 
+/// The parts between `separator`s that are not inside brackets.
+pub(super) fn outside_brackets(span: Span<'_>, separator: char) -> impl Iterator<Item = Span<'_>> {
+    let mut depth = 0_usize;
+    let mut at = span.at;
+    let split = move |c: char| {
+        match c {
+            '[' => depth += 1,
+            ']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0 && c == separator
+    };
+    span.text.split(split).map(move |text| {
+        let part = Span { text, at };
+        at += text.len() + separator.len_utf8();
+        part
+    })
+}
+
 /// A rule file.
 #[derive(Clone, Debug)]
 pub(super) struct Source<'a> {

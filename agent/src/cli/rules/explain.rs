@@ -305,12 +305,16 @@ fn outcome(rule: &Rule, lines: &mut Vec<String>) {
         (Action::Alert, true) => lines.push("  raises no alert (noalert)".to_owned()),
         (Action::Alert, false) => lines.push(format!(
             "  alerts{}",
-            rule.threshold.map_or(String::new(), threshold)
+            rule.thresholds
+                .iter()
+                .map(threshold)
+                .collect::<Vec<_>>()
+                .join(" and")
         )),
     }
 }
 
-fn threshold(threshold: Threshold) -> String {
+fn threshold(threshold: &Threshold) -> String {
     let Threshold {
         kind,
         track,
@@ -318,7 +322,7 @@ fn threshold(threshold: Threshold) -> String {
         seconds,
         multiplier,
         unique,
-    } = threshold;
+    } = *threshold;
     let track = match track {
         Track::BySource => "source",
         Track::ByDestination => "destination",
