@@ -400,3 +400,21 @@ fn rules_check_shows_what_is_wrong_with_the_files_beside_the_rules() {
         "{shown}"
     );
 }
+
+#[test]
+fn reputations_of_addresses_are_read_from_files() {
+    let configuration = "rules:\n  no_default_rules: true\n  files: [FOLDER/own.rules]\n  \
+                         reputation: {categories: FOLDER/categories, files: [FOLDER/hosts]}\n";
+    let rules = "alert ip any any -> any any (msg:\"bad\"; iprep:src,Bad,>,30; sid:11;)\n\
+                 alert ip any any -> any any (msg:\"worse\"; iprep:any,Bad,>,100; sid:12;)\n\
+                 alert http any any -> any any (msg:\"http\"; http.uri; content:\"/\"; iprep:dst,Bad,isnotset; sid:13;)\n\
+                 alert tcp any any -> any 80 (msg:\"stream\"; flow:to_server; content:\"jndi\"; iprep:dst,Bad,isset; sid:14;)\n";
+    let files = [
+        ("own.rules", rules),
+        ("categories", "1,Bad,Known to be bad\n"),
+        ("hosts", "198.18.0.1,1,60\n198.18.1.0/24,1,120\n"),
+    ];
+    let (alerts, _) = replayed(&files, configuration);
+    assert!(alerts.contains(&11) && alerts.contains(&13), "{alerts:?}");
+    assert!(!alerts.contains(&12) && !alerts.contains(&14), "{alerts:?}");
+}

@@ -154,8 +154,20 @@ pub struct Rules {
     pub meaning: AddressMeaning,
     /// A `classification.config`, beside the classes that are built in.
     pub classification: Option<PathBuf>,
+    /// What is known of addresses, for `iprep`.
+    pub reputation: Reputation,
     /// Files in the form of `threshold.config`: which alerts are held back.
     pub threshold: Vec<PathBuf>,
+}
+
+/// Section `rules.reputation`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Reputation {
+    /// Lines of `id,short name,description`.
+    pub categories: Option<PathBuf>,
+    /// Lines of `address or network,category id,score`.
+    pub files: Vec<PathBuf>,
 }
 
 /// What the address variables mean.

@@ -45,12 +45,21 @@ pub fn load_rules(config: &config::Rules) -> Result<Rules, DaemonError> {
     }
     rules.extend(files.read("rule file", &config.files));
     let classes = files.read("classification", config.classification.as_slice());
+    let reputation = &config.reputation;
+    let categories = files.read("categories", reputation.categories.as_slice());
+    let reputations = files.read("reputation file", &reputation.files);
     let filters = files.read("threshold file", &config.threshold);
     if !files.unreadable.is_empty() {
         return Err(DaemonError::Rules(files.unreadable.join("\n")));
     }
     for (name, text) in &classes {
         builder.add_classifications(name, text);
+    }
+    for (name, text) in &categories {
+        builder.add_categories(name, text);
+    }
+    for (name, text) in &reputations {
+        builder.add_reputations(name, text);
     }
     for (name, text) in &rules {
         // Lists that rules name stand beside the rule file.
@@ -61,29 +70,34 @@ pub fn load_rules(config: &config::Rules) -> Result<Rules, DaemonError> {
     for (name, text) in &filters {
         builder.add_filters(name, text);
     }
-    let sources = [rules, classes, filters].concat();
+    let sources = [rules, classes, categories, reputations, filters].concat();
     let (set, diagnostics) = builder.build();
     let errors = diagnostics
         .iter()
         .filter(|d| d.severity == Severity::Error)
         .count();
-    let diagnostics = diagnostics
-        .into_iter()
-        .map(|diagnostic| {
-            let source = sources.iter().find(|(name, _)| **name == *diagnostic.file);
-            let shown = source.map_or_else(
-                || diagnostic.to_string(),
-                |(_, text)| diagnostic.render(text),
-            );
-            (diagnostic, shown)
-        })
-        .collect();
     Ok(Rules {
         engine: Arc::new(Engine::new(&set)),
-        diagnostics,
+        diagnostics: with_lines(diagnostics, &sources),
         errors,
         files: shown(&config.files),
     })
+}
+
+/// Each complaint with the line it is about, out of the files by name and text.
+fn with_lines(
+    diagnostics: Vec<Diagnostic>,
+    sources: &[(String, String)],
+) -> Vec<(Diagnostic, String)> {
+    let shown = |diagnostic: Diagnostic| {
+        let source = sources.iter().find(|(name, _)| **name == *diagnostic.file);
+        let shown = source.map_or_else(
+            || diagnostic.to_string(),
+            |(_, text)| diagnostic.render(text),
+        );
+        (diagnostic, shown)
+    };
+    diagnostics.into_iter().map(shown).collect()
 }
 
 /// Reads files, and remembers which could not be.

@@ -43,6 +43,7 @@ pub(super) fn passes(test: &PacketTest, inspection: &Inspection<'_>) -> bool {
                 ProtocolOf::Original => test.passes(&[flow.original.or(flow.application)], failed),
             }
         }
+        PacketTest::Reputation(test) => test.matches(headers.source, headers.destination),
         PacketTest::StreamEvent(wanted) => wanted.intersects(&inspection.events),
         PacketTest::IpOption(_)
         | PacketTest::FragmentBits { .. }

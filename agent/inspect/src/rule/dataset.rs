@@ -9,12 +9,20 @@ use super::{
     IntegerTest,
     diagnostic::Fault,
     integer,
+    reputation::Reputations,
     source::Span,
     transform::{Base64Mode, decode_base64},
 };
 
 /// Values that a set takes at most when rules add to it.
 const MAX_VALUES: usize = 1 << 20;
+
+/// What reading a rule may use of files: those that were read before, and those beside the rules.
+pub(super) struct Files<'a> {
+    pub(super) datasets: &'a mut Datasets,
+    pub(super) reputations: &'a Reputations,
+    pub(super) load: &'a Loader<'a>,
+}
 
 /// A set of values, shared by all rules that name it.
 #[derive(Debug, Default)]

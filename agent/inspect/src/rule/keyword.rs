@@ -6,7 +6,7 @@
 use super::{
     IntegerTest,
     content::Content,
-    dataset::{Datasets, Loader},
+    dataset::Files,
     diagnostic::Fault,
     header::Protocol,
     header_buffer::HeaderBuffer,
@@ -226,12 +226,6 @@ impl Options {
     }
 }
 
-/// What reading a rule may use of the files beside it.
-pub(super) struct Files<'a> {
-    pub(super) datasets: &'a mut Datasets,
-    pub(super) load: &'a Loader<'a>,
-}
-
 /// Applies all options of a rule. All faults are reported.
 pub(super) fn parse(
     span: Span<'_>,
@@ -290,6 +284,11 @@ fn apply(
         "dataset" => {
             let test = files.datasets.dataset(value, files.load)?;
             options.test(Test::Dataset(test), false, value)
+        }
+        "iprep" => {
+            let test = files.reputations.test(value)?;
+            options.packet.push(PacketTest::Reputation(test));
+            Ok(())
         }
         "datarep" => {
             let test = files.datasets.reputation(value, files.load)?;
@@ -484,7 +483,6 @@ pub(super) fn quoted(value: Span<'_>) -> Result<String, Fault> {
 
 /// Whether there is a keyword of this name.
 pub(super) fn known(name: &str) -> bool {
-    let special = ["dataset", "datarep", "filemd5", "filesha1", "filesha256"];
     table::KEYWORDS.iter().any(|(known, _)| *known == name)
         || Buffer::of_name(name).is_some()
         || Field::of_name(name).is_some()
@@ -492,5 +490,8 @@ pub(super) fn known(name: &str) -> bool {
         || IdentityBuffer::of_name(name).is_some()
         || packet::PacketNumber::of_name(name).is_some()
         || transform::parse(name, Span::new("", 0)).is_some()
-        || special.contains(&name)
+        || matches!(
+            name,
+            "dataset" | "datarep" | "iprep" | "filemd5" | "filesha1" | "filesha256"
+        )
 }

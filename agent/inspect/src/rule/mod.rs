@@ -22,6 +22,7 @@ mod names;
 mod options;
 mod packet;
 mod pcre;
+mod reputation;
 mod requires;
 mod set;
 mod source;
@@ -50,6 +51,7 @@ pub use integer::IntegerTest;
 pub use options::{FlagsMode, FlagsTest, FlowOption, Threshold, ThresholdKind, Track};
 pub use packet::{PacketNumber, PacketTest, StreamSide, VlanLayer};
 pub use pcre::Pcre;
+pub use reputation::{Category, ReputationSide, ReputationTest};
 pub use set::{RuleSet, RuleSetBuilder};
 pub use state::{IntegerComparison, IntegerValue, Scope, StateChange, StateTest};
 pub use test::{
@@ -147,10 +149,10 @@ impl Rule {
                     ..FlowOption::default()
                 };
         let protocol = |test: &PacketTest| matches!(test, PacketTest::Protocol(_));
+        let reputation = |test: &PacketTest| matches!(test, PacketTest::Reputation(_));
+        let addressed = plain && self.flow.to_server.is_none() && self.states.is_empty();
         match self.packet.as_slice() {
-            [] if plain && self.flow.to_server.is_none() && self.states.is_empty() => {
-                Some(AboutFlow::Addresses)
-            }
+            tests if addressed && tests.iter().all(reputation) => Some(AboutFlow::Addresses),
             tests if plain && tests.iter().all(protocol) => Some(AboutFlow::Protocol),
             _ => None,
         }

@@ -1,7 +1,8 @@
 //! Keywords about the headers of one packet, and about the flow it belongs to.
 
 use super::{
-    FlagsTest, IntegerTest, ProtocolTest, diagnostic::Fault, integer, options, source::Span,
+    FlagsTest, IntegerTest, ProtocolTest, ReputationTest, diagnostic::Fault, integer, options,
+    source::Span,
 };
 
 use crate::anomaly::{AnomalySet, DecodeEvent, stream_event};
@@ -36,6 +37,8 @@ pub enum PacketTest {
     VlanId(IntegerTest, VlanLayer),
     /// `app-layer-protocol`.
     Protocol(ProtocolTest),
+    /// `iprep`.
+    Reputation(ReputationTest),
     /// `igmp-csum`, `ipv4-csum` and so on: whether the checksum is right.
     Checksum(&'static str, bool),
 }

@@ -7,13 +7,14 @@ use std::{
 
 use super::{
     Rule, ThresholdKind, Variables, classification,
-    dataset::Datasets,
+    dataset::{Datasets, Files},
     diagnostic::{Diagnostic, Fault, Severity},
     filter::{self, AlertFilters},
     frame,
     header::{self, Header},
     identity::IdentityConditions,
-    keyword::{self, Files, Options},
+    keyword::{self, Options},
+    reputation::Reputations,
     source::{Source, Span},
     test::{Group, Target, Test},
 };
@@ -47,6 +48,7 @@ pub struct RuleSetBuilder {
     rules: Vec<Arc<Rule>>,
     diagnostics: Vec<Diagnostic>,
     datasets: Datasets,
+    reputations: Reputations,
     classes: HashMap<String, u8>,
     filters: AlertFilters,
     /// Where each (gid, sid) stands, and its revision.
@@ -63,6 +65,7 @@ impl RuleSetBuilder {
             rules: Vec::new(),
             diagnostics: Vec::new(),
             datasets: Datasets::default(),
+            reputations: Reputations::default(),
             classes: HashMap::new(),
             filters: AlertFilters::default(),
             seen: HashMap::new(),
@@ -71,13 +74,34 @@ impl RuleSetBuilder {
 
     /// Reads a `classification.config`: `config classification: NAME,DESCRIPTION,PRIORITY`.
     pub fn add_classifications(&mut self, name: &str, text: &str) {
+        self.each_line(name, text, |set, line| {
+            let (name, priority) = classification::line(line)?;
+            set.classes.insert(name, priority);
+            Ok(())
+        });
+    }
+
+    /// Reads the categories of reputations: `ID,SHORT NAME,DESCRIPTION`.
+    pub fn add_categories(&mut self, name: &str, text: &str) {
+        self.each_line(name, text, |set, line| set.reputations.category(line));
+    }
+
+    /// Reads reputations: `ADDRESS[/PREFIX],CATEGORY,SCORE`. To be called after the categories and before
+    /// the rules have been added.
+    pub fn add_reputations(&mut self, name: &str, text: &str) {
+        self.each_line(name, text, |set, line| set.reputations.network(line));
+    }
+
+    fn each_line(
+        &mut self,
+        name: &str,
+        text: &str,
+        mut take: impl FnMut(&mut Self, Span<'_>) -> Result<(), Fault>,
+    ) {
         let source = Source::new(name, text);
         for line in source.rules() {
-            match classification::line(line) {
-                Ok((name, priority)) => {
-                    self.classes.insert(name, priority);
-                }
-                Err(fault) => self.complain(&source, fault, Severity::Error),
+            if let Err(fault) = take(self, line) {
+                self.complain(&source, fault, Severity::Error);
             }
         }
     }
@@ -180,6 +204,7 @@ impl RuleSetBuilder {
         let application = header.as_ref().and_then(|it| it.protocol.application());
         let mut files = Files {
             datasets: &mut self.datasets,
+            reputations: &self.reputations,
             load,
         };
         let options = keyword::parse(options, application, &mut files, faults);

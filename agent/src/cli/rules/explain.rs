@@ -161,6 +161,7 @@ fn packet(test: &PacketTest) -> String {
             "the application protocol is {}{test}",
             if test.negated { "not " } else { "" },
         ),
+        PacketTest::Reputation(test) => words::reputation(test),
         PacketTest::Checksum(of, right) => format!(
             "the {of} checksum is {}",
             if *right { "right" } else { "wrong" }

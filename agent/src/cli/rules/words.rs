@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use hydrophone_inspect::rule::{
     Base64Mode, ByteJump, ByteMath, ByteTest, Comparison, Content, DatasetCommand, IntegerTest,
-    NumberFormat, Operator, Target, Test, Transform, Value,
+    NumberFormat, Operator, ReputationSide, ReputationTest, Target, Test, Transform, Value,
 };
 
 /// Bytes as a rule writes them: printable ASCII, the rest in hex between bars.
@@ -282,4 +282,19 @@ fn dataset_command(command: DatasetCommand) -> String {
             format!("is in a list with a reputation that is {}", integer(test))
         }
     }
+}
+
+/// `iprep`.
+pub(super) fn reputation(test: &ReputationTest) -> String {
+    let side = match test.side {
+        ReputationSide::Any => "one end",
+        ReputationSide::Source => "the source",
+        ReputationSide::Destination => "the destination",
+        ReputationSide::Both => "each end",
+    };
+    let score = match test.score {
+        None => "no score".to_owned(),
+        Some(score) => format!("a score that is {}", integer(score)),
+    };
+    format!("{side} has {score} in the category {}", test.name)
 }

@@ -222,6 +222,14 @@ fn is_anchored(rule: &Rule) -> bool {
             .is_some_and(|group| group.tests.iter().any(anchored))
 }
 
+/// Whether a test's answer is the same for each packet that a stream is made of, or is about all of them.
+const fn of_flow(test: &PacketTest) -> bool {
+    matches!(
+        test,
+        PacketTest::StreamSize(..) | PacketTest::Protocol(_) | PacketTest::Reputation(_)
+    )
+}
+
 /// Whether a rule is matched on the reassembled stream: it has content, and nothing in it asks for a
 /// single packet.
 fn on_stream(rule: &Rule) -> bool {
@@ -230,10 +238,7 @@ fn on_stream(rule: &Rule) -> bool {
             .groups
             .iter()
             .any(|group| matches!(group.target, Target::Header(_)))
-        || rule
-            .packet
-            .iter()
-            .any(|test| !matches!(test, PacketTest::StreamSize(..) | PacketTest::Protocol(_)));
+        || rule.packet.iter().any(|test| !of_flow(test));
     match rule.protocol {
         Protocol::TcpStream => rule.payload().is_some(),
         Protocol::Tcp | Protocol::Application(_) => rule.payload().is_some() && !packet,
