@@ -352,7 +352,7 @@ fn replayed(files: &[(&str, &str)], configuration: &str) -> (Vec<u64>, serde_jso
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
     let stats = events.pop().unwrap();
-    let sid = |event: &serde_json::Value| event["alert"]["signature_id"].as_u64();
+    let sid = |event: &serde_json::Value| event.pointer("/alert/signature_id")?.as_u64();
     (events.iter().filter_map(sid).collect(), stats)
 }
 
