@@ -32,7 +32,7 @@ pub struct Pipeline {
     pub correlator: Correlator,
     pub signals: Vec<Signal>,
     pub findings: Vec<Finding>,
-    pub events: Vec<Box<Event>>,
+    pub events: Vec<Event>,
     pub now: u64,
     ticked: u64,
     /// The sender's link.
@@ -102,7 +102,7 @@ impl Pipeline {
     fn correlate(&mut self) {
         for signal in self.signals.drain(..) {
             if let Signal::Event(event) = signal {
-                self.events.push(event);
+                self.events.push(*event);
                 continue;
             }
             self.correlator.signal(signal, &mut self.findings);

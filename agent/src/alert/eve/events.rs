@@ -5,6 +5,7 @@ use std::{io, sync::Arc};
 use hydrophone_inspect::{
     Context,
     event::{Event, EventKind, FlowEnd, TcpEnd},
+    protocol::AppProtocol,
 };
 use serde::Serialize;
 
@@ -103,10 +104,7 @@ impl FlowBody {
     fn new(context: &Context, end: &FlowEnd) -> Self {
         let unrecognised = end.unrecognised.then_some("failed");
         Self {
-            app_proto: end
-                .application
-                .map(|protocol| protocol.name())
-                .or(unrecognised),
+            app_proto: end.application.map(AppProtocol::name).or(unrecognised),
             flow: FlowEndFields {
                 counters: FlowFields::new(&context.flow),
                 end: EveTime(end.end),

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use hydrophone_inspect::{
     ApplicationRecord,
-    protocol::{AppProtocol, Buffer, Field},
+    protocol::{Buffer, Field},
 };
 use serde_json::{Value, json};
 
