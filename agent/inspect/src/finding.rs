@@ -133,6 +133,7 @@ impl ApplicationRecord {
             numbers: transaction
                 .numbers()
                 .iter()
+                .filter(|(.., value)| *value != Field::NONE)
                 .take(Self::MAX_FIELDS)
                 .map(|(direction, field, value)| {
                     (*direction == Direction::ToServer, *field, *value)

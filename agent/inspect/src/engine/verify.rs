@@ -11,7 +11,7 @@ use super::{
 use crate::{
     decode::PacketView,
     packet::SocketId,
-    protocol::{Instance, Transaction},
+    protocol::{Instance, Stage, Transaction},
     rule::{Group, HeaderBuffer, Protocol, Target, Test, address_key},
 };
 
@@ -306,14 +306,18 @@ fn transaction(rule: &Rule, inspection: &Inspection<'_>) -> bool {
 }
 
 fn numbers(rule: &Rule, transaction: &Transaction, inspection: &Inspection<'_>) -> bool {
-    rule.numbers.iter().all(|(field, test)| {
-        transaction.numbers().iter().any(|(direction, of, value)| {
-            of == field
-                && (field.of_exchange()
-                    || rule.transactional
-                    || *direction == inspection.flow.direction())
-                && test.matches(*value)
-        })
+    let direction = inspection.flow.direction();
+    rule.numbers.iter().all(|test| {
+        let both = test.field.of_exchange() || rule.transactional;
+        let over = |side| transaction.stage(side) == Stage::Complete;
+        let all_came = over(direction) && (!both || over(direction.reverse()));
+        let here = both
+            || test
+                .field
+                .only_to_server()
+                .is_none_or(|only| only == inspection.flow.to_server);
+        here && (all_came || !test.needs_all())
+            && test.matches(transaction.numbers(), |side| both || side == direction)
     })
 }
 

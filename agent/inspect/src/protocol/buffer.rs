@@ -161,6 +161,13 @@ named! {
         Krb5Sname: "krb5.sname" "krb5_sname",
         SnmpCommunity: "snmp.community",
         SnmpUsm: "snmp.usm",
+        LdapRequestDn: "ldap.request.dn",
+        LdapRequestAttributeType: "ldap.request.attribute_type",
+        LdapRequestAttributes: "ldap.request.attributes",
+        LdapResponsesDn: "ldap.responses.dn",
+        LdapResponsesMessage: "ldap.responses.message",
+        LdapResponsesAttributeType: "ldap.responses.attribute_type",
+        LdapResponsesAttributes: "ldap.responses.attributes",
         QuicSni: "quic.sni",
         QuicUserAgent: "quic.ua",
         WebsocketPayload: "websocket.payload",
@@ -211,56 +218,6 @@ named! {
     }
 }
 
-named! {
-    /// Numbers of a transaction that rules compare.
-    Field {
-        DnsOpcode: "dns.opcode",
-        DnsRcode: "dns.rcode",
-        DnsRrtype: "dns.rrtype",
-        TlsVersion: "tls.version" "ssl_version",
-        TlsCertChainLength: "tls.cert_chain_len",
-        FileSize: "filesize",
-        DcerpcOpnum: "dcerpc.opnum" "dce_opnum",
-        SmbVersion: "smb.version",
-        Krb5MessageType: "krb5_msg_type",
-        Krb5ErrorCode: "krb5_err_code",
-        SnmpVersion: "snmp.version",
-        SnmpPduType: "snmp.pdu_type",
-        NfsProcedure: "nfs_procedure",
-        NfsVersion: "nfs_version" "nfs.version",
-        FtpReplyReceived: "ftp.reply_received",
-        FtpDynamicPort: "ftp.dynamic_port",
-        FtpMode: "ftp.mode",
-        QuicVersion: "quic.version",
-        WebsocketOpcode: "websocket.opcode",
-        WebsocketFlags: "websocket.flags",
-        WebsocketMask: "websocket.mask",
-        LdapRequestOperation: "ldap.request.operation",
-        LdapResponsesOperation: "ldap.responses.operation",
-        LdapResponsesCount: "ldap.responses.count",
-        RfbSecurityResult: "rfb.secresult",
-        RfbSecurityType: "rfb.sectype",
-        EnipCommand: "enip_command",
-        Http2ErrorCode: "http2.errorcode",
-    }
-}
-
-impl Field {
-    /// Whether it belongs to the exchange as a whole, so that rules see it in both directions.
-    #[must_use]
-    pub const fn of_exchange(self) -> bool {
-        matches!(
-            self,
-            Self::FtpMode
-                | Self::FtpDynamicPort
-                | Self::SmbVersion
-                | Self::DcerpcOpnum
-                | Self::NfsProcedure
-                | Self::NfsVersion
-        )
-    }
-}
-
 impl Buffer {
     /// When the last instance of it has been seen in its direction.
     #[must_use]
@@ -277,7 +234,11 @@ impl Buffer {
             | Self::SmtpRcptTo
             | Self::EmailUrl
             | Self::EmailBodyMd5
-            | Self::DcerpcStubData => Stage::Complete,
+            | Self::DcerpcStubData
+            | Self::LdapResponsesDn
+            | Self::LdapResponsesMessage
+            | Self::LdapResponsesAttributeType
+            | Self::LdapResponsesAttributes => Stage::Complete,
             _ => Stage::Headers,
         }
     }
@@ -325,6 +286,12 @@ impl Buffer {
                 | Self::SipFrom
                 | Self::SipTo
                 | Self::SipVia
+                | Self::LdapRequestAttributeType
+                | Self::LdapRequestAttributes
+                | Self::LdapResponsesDn
+                | Self::LdapResponsesMessage
+                | Self::LdapResponsesAttributeType
+                | Self::LdapResponsesAttributes
         )
     }
 
@@ -359,7 +326,10 @@ impl Buffer {
             | Self::SmtpRcptTo
             | Self::SipMethod
             | Self::SipUri
-            | Self::SipRequestLine => Some(true),
+            | Self::SipRequestLine
+            | Self::LdapRequestDn
+            | Self::LdapRequestAttributeType
+            | Self::LdapRequestAttributes => Some(true),
             Self::HttpStatCode
             | Self::HttpStatMsg
             | Self::HttpResponseLine
@@ -383,7 +353,11 @@ impl Buffer {
             | Self::DnsAnswersRrname
             | Self::SipStatCode
             | Self::SipStatMsg
-            | Self::SipResponseLine => Some(false),
+            | Self::SipResponseLine
+            | Self::LdapResponsesDn
+            | Self::LdapResponsesMessage
+            | Self::LdapResponsesAttributeType
+            | Self::LdapResponsesAttributes => Some(false),
             _ => None,
         }
     }
@@ -410,6 +384,7 @@ impl Buffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::Field;
 
     #[test]
     fn frames_come_last_and_are_few() {

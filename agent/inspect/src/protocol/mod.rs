@@ -9,6 +9,7 @@ mod buffer;
 pub mod dcerpc;
 pub mod dns;
 pub mod enip;
+mod field;
 pub mod file;
 mod frames;
 pub mod ftp;
@@ -35,8 +36,9 @@ mod transactions;
 pub mod websocket;
 
 pub use annotation::FrameSet;
+pub use buffer::Buffer;
 pub(crate) use buffer::named;
-pub use buffer::{Buffer, Field};
+pub use field::Field;
 pub use registry::{Transport, parser};
 pub use transaction::{Instance, Stage, Transaction};
 pub use transactions::Transactions;

@@ -58,6 +58,13 @@ impl IntegerTest {
         }
     }
 
+    /// Whatever number.
+    pub(crate) const ANY: Self = Self::Range {
+        low: 0,
+        high: u64::MAX,
+        negated: false,
+    };
+
     /// Exactly one number.
     #[must_use]
     pub const fn exact(value: u64) -> Self {
@@ -73,6 +80,23 @@ impl IntegerTest {
 pub(super) fn parse(
     value: Span<'_>,
     names: &dyn Fn(&str) -> Option<u64>,
+) -> Result<IntegerTest, Fault> {
+    comparison(value, names, 1)
+}
+
+/// The same, but `LOW<>HIGH` and `LOW-HIGH` have their ends in them.
+pub(super) fn parse_inclusive(
+    value: Span<'_>,
+    names: &dyn Fn(&str) -> Option<u64>,
+) -> Result<IntegerTest, Fault> {
+    comparison(value, names, 0)
+}
+
+/// `inset` is how far inside its ends a range begins.
+fn comparison(
+    value: Span<'_>,
+    names: &dyn Fn(&str) -> Option<u64>,
+    inset: u64,
 ) -> Result<IntegerTest, Fault> {
     let fault = || {
         Fault::new(value.at, format!("`{}` is no number or range", value.text))
@@ -103,8 +127,8 @@ pub(super) fn parse(
         });
     }
     let (low, high) = if let Some((low, high)) = text.split_once("<>") {
-        let low = number(low)?.checked_add(1).ok_or_else(fault)?;
-        (low, number(high)?.checked_sub(1).ok_or_else(fault)?)
+        let low = number(low)?.checked_add(inset).ok_or_else(fault)?;
+        (low, number(high)?.checked_sub(inset).ok_or_else(fault)?)
     } else if let Some(rest) = text.strip_prefix("<=") {
         (0, number(rest)?)
     } else if let Some(rest) = text.strip_prefix(">=") {
@@ -116,8 +140,8 @@ pub(super) fn parse(
     } else if let Some(exact) = names(text) {
         (exact, exact)
     } else if let Some((low, high)) = text.split_once('-') {
-        let low = number(low)?.checked_add(1).ok_or_else(fault)?;
-        (low, number(high)?.checked_sub(1).ok_or_else(fault)?)
+        let low = number(low)?.checked_add(inset).ok_or_else(fault)?;
+        (low, number(high)?.checked_sub(inset).ok_or_else(fault)?)
     } else {
         let exact = number(text.trim_start_matches('='))?;
         (exact, exact)

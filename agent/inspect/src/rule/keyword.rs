@@ -4,14 +4,14 @@
 //! their own modules know.
 
 use super::{
-    IntegerTest,
+    NumberTest,
     content::Content,
     dataset::Files,
     diagnostic::Fault,
     header::Protocol,
     header_buffer::HeaderBuffer,
     identity::{IdentityBuffer, IdentityFlag},
-    integer, names,
+    number,
     options::{FlowOption, Threshold},
     packet::{self, PacketTest},
     source::Span,
@@ -68,7 +68,7 @@ pub(super) struct Options {
     pub(super) metadata: Vec<(String, String)>,
     pub(super) groups: Vec<Group>,
     pub(super) packet: Vec<PacketTest>,
-    pub(super) numbers: Vec<(Field, IntegerTest)>,
+    pub(super) numbers: Vec<NumberTest>,
     pub(super) events: Vec<&'static str>,
     pub(super) states: Vec<StateTest>,
     pub(super) changes: Vec<StateChange>,
@@ -266,8 +266,7 @@ fn apply(
         return result;
     }
     if let Some(field) = Field::of_name(name.text) {
-        let test = integer::parse(value, &|text| names::number(field, text))?;
-        options.numbers.push((field, test));
+        options.numbers.push(number::parse(field, value)?);
         return Ok(());
     }
     if let Some(test) = packet::number(name.text, value) {

@@ -19,6 +19,7 @@ mod identity;
 mod integer;
 mod keyword;
 mod names;
+mod number;
 mod options;
 mod packet;
 mod pcre;
@@ -48,6 +49,7 @@ pub use header::{AddressGroup, PortGroup, Protocol};
 pub use header_buffer::HeaderBuffer;
 pub use identity::{IdentityBuffer, IdentityConditions, IdentityFlag};
 pub use integer::IntegerTest;
+pub use number::{NumberTest, Wanted, Which};
 pub use options::{FlagsMode, FlagsTest, FlowOption, Threshold, ThresholdKind, Track};
 pub use packet::{PacketNumber, PacketTest, StreamSide, VlanLayer};
 pub use pcre::Pcre;
@@ -63,7 +65,7 @@ pub use transform::{Base64Mode, Transform};
 pub use variables::Variables;
 
 use crate::{
-    protocol::{AppProtocol, Field, Stage},
+    protocol::{AppProtocol, Stage},
     signature::{Action, Signature},
 };
 
@@ -100,7 +102,7 @@ pub struct Rule {
     /// Tests of headers, and of the flow's counters.
     pub packet: Vec<PacketTest>,
     /// Numbers of the transaction.
-    pub numbers: Vec<(Field, IntegerTest)>,
+    pub numbers: Vec<NumberTest>,
     /// Events of the transaction: all of them.
     pub events: Vec<&'static str>,
     /// What must have been remembered.

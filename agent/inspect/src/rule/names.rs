@@ -1,5 +1,6 @@
 //! Words that rules write for numbers of a protocol.
 
+use super::{IntegerTest, Wanted};
 use crate::protocol::Field;
 
 /// Words in the order of their numbers, from the first number on.
@@ -23,30 +24,6 @@ const IN_ORDER: &[(Field, u64, &[&str])] = &[
         Field::Krb5MessageType,
         10,
         &["as_req", "as_rep", "tgs_req", "tgs_rep", "ap_req", "ap_rep"],
-    ),
-    (
-        Field::NfsProcedure,
-        0,
-        &[
-            "null",
-            "getattr",
-            "setattr",
-            "lookup",
-            "access",
-            "readlink",
-            "read",
-            "write",
-            "create",
-            "mkdir",
-            "symlink",
-            "mknod",
-            "remove",
-            "rmdir",
-            "rename",
-            "link",
-            "readdir",
-            "readdirplus",
-        ],
     ),
     (Field::RfbSecurityResult, 0, &["ok", "fail", "toomany"]),
     (
@@ -182,8 +159,274 @@ pub(super) fn number(field: Field, text: &str) -> Option<u64> {
             Some(first + at as u64)
         });
     position.or_else(|| {
+        if field == Field::LdapResponsesResultCode {
+            return LDAP_RESULTS.iter().find_map(|(first, words)| {
+                let mut words = words.iter();
+                let at = words.position(|word| word.eq_ignore_ascii_case(text))?;
+                Some(first + at as u64)
+            });
+        }
         let mut single = SINGLE.iter();
         let found = single.find(|(of, word, _)| *of == field && word.eq_ignore_ascii_case(text));
         found.map(|(.., number)| *number)
     })
 }
+
+/// Words for single bits.
+pub(super) fn flags(field: Field) -> Option<&'static [(&'static str, u64)]> {
+    match field {
+        Field::WebsocketFlags => Some(&[("fin", 0x80), ("comp", 0x40)]),
+        _ => None,
+    }
+}
+
+/// Whether numbers behind commas are one or another.
+pub(super) const fn are_alternatives(field: Field) -> bool {
+    matches!(field, Field::TlsVersion)
+}
+
+/// Whether a range has its ends in it, as it has for few.
+pub(super) const fn range_is_inclusive(field: Field) -> bool {
+    matches!(field, Field::NfsProcedure)
+}
+
+/// What a word stands for that means another number in another version of the protocol.
+pub(super) fn by_version(field: Field, word: &str) -> Option<Vec<Wanted>> {
+    if field != Field::NfsProcedure {
+        return None;
+    }
+    let position = |words: &[&str]| {
+        let mut words = words.iter();
+        let at = words.position(|known| !word.is_empty() && known.eq_ignore_ascii_case(word))?;
+        u64::try_from(at).ok()
+    };
+    let range = |low, high| IntegerTest::Range {
+        low,
+        high,
+        negated: false,
+    };
+    let wanted = |number, versions| Wanted {
+        number: IntegerTest::exact(number),
+        under: Some((Field::NfsVersion, versions)),
+    };
+    let old = position(NFS_3).map(|number| wanted(number, range(0, 3)));
+    let new = position(NFS_4).map(|number| wanted(number + NFS_4_FIRST, range(4, u64::MAX)));
+    let all: Vec<Wanted> = old.into_iter().chain(new).collect();
+    (!all.is_empty()).then_some(all)
+}
+
+/// Procedures of NFS 3 (RFC 1813, section 3), from 0.
+const NFS_3: &[&str] = &[
+    "null",
+    "getattr",
+    "setattr",
+    "lookup",
+    "access",
+    "readlink",
+    "read",
+    "write",
+    "create",
+    "mkdir",
+    "symlink",
+    "mknod",
+    "remove",
+    "rmdir",
+    "rename",
+    "link",
+    "readdir",
+    "readdirplus",
+    "fsstat",
+    "fsinfo",
+    "pathconf",
+    "commit",
+];
+const NFS_4_FIRST: u64 = 3;
+/// Operations of NFS 4 (RFC 7530, section 16; RFC 8881, section 18; RFC 7862, section 15).
+const NFS_4: &[&str] = &[
+    "access",
+    "close",
+    "commit",
+    "create",
+    "delegpurge",
+    "delegreturn",
+    "getattr",
+    "getfh",
+    "link",
+    "lock",
+    "lockt",
+    "locku",
+    "lookup",
+    "lookupp",
+    "nverify",
+    "open",
+    "openattr",
+    "open_confirm",
+    "open_downgrade",
+    "putfh",
+    "putpubfh",
+    "putrootfh",
+    "read",
+    "readdir",
+    "readlink",
+    "remove",
+    "rename",
+    "renew",
+    "restorefh",
+    "savefh",
+    "secinfo",
+    "setattr",
+    "setclientid",
+    "setclientid_confirm",
+    "verify",
+    "write",
+    "release_lockowner",
+    "backchannel_ctl",
+    "bind_conn_to_session",
+    "exchange_id",
+    "create_session",
+    "destroy_session",
+    "free_stateid",
+    "get_dir_delegation",
+    "getdeviceinfo",
+    "getdevicelist",
+    "layoutcommit",
+    "layoutget",
+    "layoutreturn",
+    "secinfo_no_name",
+    "sequence",
+    "set_ssv",
+    "test_stateid",
+    "want_delegation",
+    "destroy_clientid",
+    "reclaim_complete",
+    "allocate",
+    "copy",
+    "copy_notify",
+    "deallocate",
+    "io_advise",
+    "layouterror",
+    "layoutstats",
+    "offload_cancel",
+    "offload_status",
+    "read_plus",
+    "seek",
+    "write_same",
+    "clone",
+];
+
+/// Result codes of LDAP (RFC 4511, section 4.1.9, and what clients add), in runs.
+const LDAP_RESULTS: &[(u64, &[&str])] = &[
+    (
+        0,
+        &[
+            "success",
+            "operations_error",
+            "protocol_error",
+            "time_limit_exceeded",
+            "size_limit_exceeded",
+            "compare_false",
+            "compare_true",
+            "auth_method_not_supported",
+            "stronger_auth_required",
+        ],
+    ),
+    (
+        10,
+        &[
+            "referral",
+            "admin_limit_exceeded",
+            "unavailable_critical_extension",
+            "confidentiality_required",
+            "sasl_bind_in_progress",
+        ],
+    ),
+    (
+        16,
+        &[
+            "no_such_attribute",
+            "undefined_attribute_type",
+            "inappropriate_matching",
+            "constraint_violation",
+            "attribute_or_value_exists",
+            "invalid_attribute_syntax",
+        ],
+    ),
+    (
+        32,
+        &[
+            "no_such_object",
+            "alias_problem",
+            "invalid_dns_syntax",
+            "is_leaf",
+            "alias_dereferencing_problem",
+        ],
+    ),
+    (
+        48,
+        &[
+            "inappropriate_authentication",
+            "invalid_credentials",
+            "insufficient_access_rights",
+            "busy",
+            "unavailable",
+            "unwilling_to_perform",
+            "loop_detect",
+        ],
+    ),
+    (60, &["sort_control_missing", "offset_range_error"]),
+    (
+        64,
+        &[
+            "naming_violation",
+            "object_class_violation",
+            "not_allowed_on_non_leaf",
+            "not_allowed_on_rdn",
+            "entry_already_exists",
+            "object_class_mods_prohibited",
+            "results_too_large",
+            "affects_multiple_dsas",
+        ],
+    ),
+    (76, &["control_error"]),
+    (
+        80,
+        &[
+            "other",
+            "server_down",
+            "local_error",
+            "encoding_error",
+            "decoding_error",
+            "timeout",
+            "auth_unknown",
+            "filter_error",
+            "user_canceled",
+            "param_error",
+            "no_memory",
+            "connect_error",
+            "not_supported",
+            "control_not_found",
+            "no_results_returned",
+            "more_results_to_return",
+            "client_loop",
+            "referral_limit_exceeded",
+        ],
+    ),
+    (100, &["invalid_response", "ambiguous_response"]),
+    (
+        112,
+        &["tls_not_supported", "intermediate_response", "unknown_type"],
+    ),
+    (
+        118,
+        &[
+            "canceled",
+            "no_such_operation",
+            "too_late",
+            "cannot_cancel",
+            "assertion_failed",
+            "authorization_denied",
+        ],
+    ),
+    (4096, &["e_sync_refresh_required"]),
+    (16654, &["no_operation"]),
+];

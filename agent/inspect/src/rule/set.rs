@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Rule, ThresholdKind, Variables, classification,
+    NumberTest, Rule, ThresholdKind, Variables, classification,
     dataset::{Datasets, Files},
     diagnostic::{Diagnostic, Fault, Severity},
     filter::{self, AlertFilters},
@@ -268,7 +268,7 @@ impl RuleSetBuilder {
             destination_port: header.destination_port,
             bidirectional: header.bidirectional,
             transactional: header.transactional,
-            application: application_of(header.protocol, &groups),
+            application: application_of(header.protocol, &groups, &options.numbers),
             groups,
             packet: options.packet,
             numbers: options.numbers,
@@ -391,13 +391,23 @@ fn limit(rule: &mut Arc<Rule>, filters: &AlertFilters) {
 }
 
 /// The protocol that a rule is about: that of its header, or of the buffers it names.
-fn application_of(protocol: Protocol, groups: &[Group]) -> Option<AppProtocol> {
+fn application_of(
+    protocol: Protocol,
+    groups: &[Group],
+    numbers: &[NumberTest],
+) -> Option<AppProtocol> {
     if let Protocol::Application(application) = protocol {
         return Some(application);
     }
-    groups.iter().find_map(|group| match group.target {
+    let buffers = groups.iter().find_map(|group| match group.target {
         Target::Transaction(buffer) => protocol_of(buffer),
         _ => None,
+    });
+    // One that wants a number not to be there must not take another protocol's transaction for it.
+    buffers.or_else(|| {
+        numbers
+            .iter()
+            .find_map(|it| protocol_named(it.field.name()))
     })
 }
 
@@ -406,7 +416,12 @@ fn protocol_of(buffer: Buffer) -> Option<AppProtocol> {
     if buffer.is_frame() {
         return frame::protocol(buffer);
     }
-    let protocol = match buffer.name().split('.').next()? {
+    protocol_named(buffer.name())
+}
+
+/// The protocol that alone has what is called so.
+fn protocol_named(name: &str) -> Option<AppProtocol> {
+    let protocol = match name.split('.').next()? {
         "http" => AppProtocol::Http,
         "dns" => AppProtocol::Dns,
         "ssh" => AppProtocol::Ssh,
@@ -414,6 +429,7 @@ fn protocol_of(buffer: Buffer) -> Option<AppProtocol> {
         "smtp" | "email" => AppProtocol::Smtp,
         "sip" => AppProtocol::Sip,
         "smb" => AppProtocol::Smb,
+        "ldap" => AppProtocol::Ldap,
         "krb5" => AppProtocol::Krb5,
         "snmp" => AppProtocol::Snmp,
         _ => return None,

@@ -267,13 +267,8 @@ pub(super) const KEYWORDS: &[(&str, Apply)] = &[
     ("tag", |_, _| Ok(())),
     ("filestore", |o, v| {
         // Whatever its size: what is asked for is that there is a file.
-        let any = IntegerTest::Range {
-            low: 0,
-            high: u64::MAX,
-            negated: false,
-        };
         let at = o.group(Target::Transaction(Buffer::FileData));
-        o.add(at, Test::Size(any), v)
+        o.add(at, Test::Size(IntegerTest::ANY), v)
     }),
     ("bypass", |_, _| Ok(())),
     ("config", |o, _| {

@@ -23,8 +23,8 @@ pub(super) fn explain(rule: &Rule) -> Vec<String> {
     for group in &rule.groups {
         tests(group, &mut lines);
     }
-    for (field, test) in &rule.numbers {
-        lines.push(format!("  {} is {}", field.name(), words::integer(*test)));
+    for test in &rule.numbers {
+        lines.push(format!("  {}", words::number(test)));
     }
     for event in &rule.events {
         lines.push(format!("  the parser reports {event}"));

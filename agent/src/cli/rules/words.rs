@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use hydrophone_inspect::rule::{
     Base64Mode, ByteJump, ByteMath, ByteTest, Comparison, Content, DatasetCommand, IntegerTest,
-    NumberFormat, Operator, ReputationSide, ReputationTest, Target, Test, Transform, Value,
+    NumberFormat, NumberTest, Operator, ReputationSide, ReputationTest, Target, Test, Transform,
+    Value, Which,
 };
 
 /// Bytes as a rule writes them: printable ASCII, the rest in hex between bars.
@@ -71,6 +72,49 @@ pub(super) fn integer(test: IntegerTest) -> String {
             }
         }
     }
+}
+
+/// What is asked of a number of the transaction.
+pub(super) fn number(test: &NumberTest) -> String {
+    let wanted: Vec<String> = test
+        .wanted
+        .iter()
+        .map(|wanted| {
+            let number = integer(wanted.number);
+            match wanted.under {
+                None => number,
+                Some((field, under)) => {
+                    format!("{number} where {} is {}", field.name(), integer(under))
+                }
+            }
+        })
+        .collect();
+    let not = if test.negated { "not " } else { "" };
+    let mut text = format!("{} is {not}{}", test.field.name(), wanted.join(" or "));
+    match test.which {
+        Which::Any { or_absent: false } => {}
+        Which::Any { or_absent: true } => text.push_str(", or there is none"),
+        Which::All { or_absent: false } => text.push_str(", each of them"),
+        Which::All { or_absent: true } => text.push_str(", each of them, or there is none"),
+        Which::At {
+            position,
+            or_outside,
+        } => {
+            let outside = if or_outside {
+                ", or there are fewer"
+            } else {
+                ""
+            };
+            let _ = write!(text, ", at position {position}{outside}");
+        }
+        Which::Times(times) => {
+            let _ = write!(text, ", so often: {}", integer(times));
+        }
+    }
+    if let Some((from, to)) = test.part {
+        let _ = write!(text, ", of those from {from} to before {to}");
+    }
+    text
 }
 
 pub(super) fn transform(transform: &Transform) -> String {
