@@ -89,4 +89,6 @@ pub(crate) fn unsigned(content: &[u8]) -> Option<u64> {
 /// Tags.
 pub(crate) const INTEGER: u8 = 0x02;
 pub(crate) const OCTETS: u8 = 0x04;
+pub(crate) const ENUMERATED: u8 = 0x0a;
 pub(crate) const SEQUENCE: u8 = 0x30;
+pub(crate) const SET: u8 = 0x31;

@@ -121,7 +121,7 @@ const ENTRIES: &[Entry] = &[
         protocol: AppProtocol::Ldap,
         transport: Transport::Tcp,
         probe: ldap::probe,
-        parser: || Box::new(ldap::Ldap::new()),
+        parser: || Box::new(ldap::Ldap::tcp()),
         ports: &[389, 3268],
     },
     Entry {
@@ -179,6 +179,13 @@ const ENTRIES: &[Entry] = &[
         probe: krb5::probe,
         parser: || Box::new(krb5::Krb5::udp()),
         ports: &[88],
+    },
+    Entry {
+        protocol: AppProtocol::Ldap,
+        transport: Transport::Udp,
+        probe: ldap::probe,
+        parser: || Box::new(ldap::Ldap::udp()),
+        ports: &[389, 3268],
     },
     Entry {
         protocol: AppProtocol::Nfs,

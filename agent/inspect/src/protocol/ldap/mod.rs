@@ -1,5 +1,6 @@
 //! LDAP over TCP and UDP (RFC 4511).
 
+mod content;
 #[cfg(test)]
 mod tests;
 
@@ -21,8 +22,8 @@ pub const EVENTS: &[&str] = &[
 const MAX_MESSAGE: usize = 4_096;
 /// Requests without their last response.
 const MAX_PENDING: usize = 256;
-/// Responses of one request that are told apart.
-const MAX_RESPONSES: u64 = 512;
+/// Responses of one request that are told apart, and the last one.
+const MAX_RESPONSES: u64 = 400;
 /// The name of the StartTLS operation (RFC 4511, 4.14.1).
 const START_TLS: &[u8] = b"1.3.6.1.4.1.1466.20037";
 
@@ -31,6 +32,9 @@ const UNBIND: u8 = 2;
 const ABANDON: u8 = 16;
 const REQUESTS: &[u8] = &[0, UNBIND, 3, 6, 8, 10, 12, 14, ABANDON, EXTENDED];
 const EXTENDED: u8 = 23;
+const EXTENDED_RESPONSE: u8 = 24;
+/// The number of a message that answers no other.
+const UNSOLICITED: u64 = 0;
 /// Responses after which others follow: entries, references and intermediate ones.
 const NOT_LAST: &[u8] = &[4, 19, 25];
 const RESPONSES: &[u8] = &[1, 4, 5, 7, 9, 11, 13, 15, 19, 24, 25];
@@ -84,14 +88,25 @@ struct Pending {
 #[derive(Debug, Default)]
 pub struct Ldap {
     frames: BothFrames,
+    /// Each datagram is whole messages.
+    datagrams: bool,
     pending: VecDeque<Pending>,
 }
 
 impl Ldap {
-    /// Nothing was seen yet.
+    /// One for TCP; nothing was seen yet.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn tcp() -> Self {
         Self::default()
+    }
+
+    /// One for UDP.
+    #[must_use]
+    pub fn udp() -> Self {
+        Self {
+            datagrams: true,
+            ..Self::default()
+        }
     }
 
     fn request(&mut self, message: &Message<'_>, out: &mut Transactions) {
@@ -105,6 +120,8 @@ impl Ldap {
             Field::LdapRequestOperation,
             message.operation.into(),
         );
+        // What is malformed ends what is pushed.
+        let _ = content::request(message, transaction);
         transaction.advance(direction, Stage::Complete);
         if matches!(message.operation, UNBIND | ABANDON) {
             transaction.advance(Direction::ToClient, Stage::Complete);
@@ -128,16 +145,17 @@ impl Ldap {
         let direction = Direction::ToClient;
         let at = self.pending.iter().position(|it| it.message == message.id);
         let Some((at, pending)) = at.and_then(|at| Some((at, self.pending.get_mut(at)?))) else {
-            alone(direction, "ldap.request_not_found", out);
+            unasked(message, out);
             return Status::Ok;
         };
         pending.responses += 1;
         let (responses, start_tls) = (pending.responses, pending.start_tls);
         let last = !NOT_LAST.contains(&message.operation);
         if let Some(transaction) = out.get(pending.transaction) {
-            if responses <= MAX_RESPONSES {
+            if responses <= MAX_RESPONSES || last {
                 let operation = message.operation.into();
                 transaction.number(direction, Field::LdapResponsesOperation, operation);
+                content::response(message, transaction);
             }
             if last {
                 transaction.number(direction, Field::LdapResponsesCount, responses);
@@ -155,6 +173,23 @@ impl Ldap {
     }
 }
 
+/// A response to nothing that was seen. A server may also notify without being asked (RFC 4511, 4.4).
+fn unasked(message: &Message<'_>, out: &mut Transactions) {
+    let direction = Direction::ToClient;
+    let id = out.begin();
+    if let Some(transaction) = out.get(id) {
+        if message.id != UNSOLICITED || message.operation != EXTENDED_RESPONSE {
+            transaction.event(direction, "ldap.request_not_found");
+        }
+        let operation = message.operation.into();
+        transaction.number(direction, Field::LdapResponsesOperation, operation);
+        content::response(message, transaction);
+        transaction.number(direction, Field::LdapResponsesCount, 1);
+        transaction.advance(Direction::ToServer, Stage::Complete);
+        transaction.advance(direction, Stage::Complete);
+    }
+}
+
 /// A transaction that says nothing but an event.
 fn alone(direction: Direction, event: &'static str, out: &mut Transactions) {
     let id = out.begin();
@@ -168,6 +203,9 @@ fn alone(direction: Direction, event: &'static str, out: &mut Transactions) {
 impl Parser for Ldap {
     fn data(&mut self, direction: Direction, data: &[u8], out: &mut Transactions) -> Status {
         let mut data = data;
+        if self.datagrams {
+            self.frames = BothFrames::default();
+        }
         loop {
             let frames = self.frames.of(direction);
             let bytes = match frames.next(&mut data, MAX_MESSAGE, ber::length) {
