@@ -164,3 +164,124 @@ fn ends_that_do_not_fit_raise_events() {
     assert_eq!(dialogue(EVENTS, REQUEST, answer, false), []);
     assert_eq!(dialogue(EVENTS, SERVER, SERVER, true), []);
 }
+
+/// The sids that a client raises with these bytes.
+fn sent(rules: &str, bytes: &[u8]) -> Vec<u32> {
+    let mut pipeline = Pipeline::with_rules(rules, InspectorLimits::default());
+    let ends = ends(2, 3, (40_000, 445));
+    pipeline.handshake(&ends);
+    pipeline.data(&ends, bytes, FIRST);
+    pipeline.finish();
+    pipeline.sids()
+}
+
+/// A DCE/RPC request of operation 9 with this stub data (C706 section 12.6.4.9).
+fn call(little: bool, stub: &[u8]) -> Vec<u8> {
+    let order = |number: u16| {
+        if little {
+            number.to_le_bytes()
+        } else {
+            number.to_be_bytes()
+        }
+    };
+    let length = u16::try_from(24 + stub.len()).unwrap_or(0);
+    let representation = if little { 0x10 } else { 0 };
+    [
+        &[5, 0, 0, 3, representation, 0, 0, 0][..],
+        &order(length),
+        &[0; 10],
+        &order(0),
+        &order(9),
+        stub,
+    ]
+    .concat()
+}
+
+/// An SMB 2 write to a handle (MS-SMB2 2.2.21) in a session message.
+fn write(content: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(content.len()).unwrap_or(0).to_le_bytes();
+    let message = [
+        b"\xfeSMB\x40\0\0\0\0\0\0\0\x09\0",
+        &[0; 50][..],
+        &[49, 0, 112, 0],
+        &length,
+        &[0; 8],
+        &[7; 16],
+        &[0; 16],
+        content,
+    ]
+    .concat();
+    let [_, session @ ..] = u32::try_from(message.len()).unwrap_or(0).to_be_bytes();
+    [&[0], &session[..], &message].concat()
+}
+
+#[test]
+fn dce_numbers_have_the_byte_order_that_the_unit_tells() {
+    let rules = r#"
+alert tcp any any -> any any (dce_stub_data; byte_test:2,=,2,0,dce; sid:1;)
+alert tcp any any -> any any (dce_stub_data; byte_jump:2,0,dce; content:"x"; distance:0; within:1; sid:2;)
+alert tcp any any -> any any (dce_stub_data; byte_test:2,=,2,0; sid:3;)
+"#;
+    assert_eq!(sent(rules, &call(true, b"\x02\0..x")), [1, 2]);
+    assert_eq!(sent(rules, &call(false, b"\0\x02..x")), [1, 2, 3]);
+    assert_eq!(sent(rules, &call(true, b"\0\x02..x")), [3]);
+}
+
+#[test]
+fn calls_through_named_pipes_are_dcerpc_too() {
+    let rules = r#"
+alert dcerpc any any -> any any (flow:to_server; dcerpc.opnum:9; dcerpc.stub_data; content:"stub"; sid:1;)
+alert dcerpc any any -> any any (flow:to_server; dcerpc.opnum:9; sid:2;)
+alert smb any any -> any any (flow:to_server; dcerpc.opnum:9; sid:3;)
+alert dcerpc any any -> any any (flow:to_server; dcerpc.opnum:8; sid:4;)
+"#;
+    let over_smb = write(&call(true, b"stub"));
+    let mut sids = sent(rules, &over_smb);
+    sids.sort_unstable();
+    assert_eq!(sids, [1, 2, 3]);
+    // What is spoken without SMB is no SMB.
+    let mut sids = sent(rules, &call(true, b"stub"));
+    sids.sort_unstable();
+    assert_eq!(sids, [1, 2]);
+}
+
+#[test]
+fn an_interface_that_no_first_fragment_offered_is_one_for_any_frag() {
+    let rules = "
+alert dcerpc any any -> any any (dcerpc.iface:02020202-0202-0202-0202-020202020202; sid:1;)
+alert dcerpc any any -> any any (dcerpc.iface:02020202-0202-0202-0202-020202020202,any_frag; sid:2;)
+alert dcerpc any any -> any any (dcerpc.iface:02020202-0202-0202-0202-020202020202,>2,any_frag; sid:3;)
+";
+    let with_flags = |flags: u8| {
+        let offer = [&[0, 0, 1, 0], &[2; 16][..], &[1, 0, 0, 0], &[0; 20]].concat();
+        let bind = [
+            &[5, 0, 11, flags, 0x10, 0, 0, 0, 72, 0, 0, 0, 0, 0, 0, 0],
+            &[0; 8][..],
+            &[1, 0, 0, 0],
+            &offer,
+        ]
+        .concat();
+        let mut answer = vec![5, 0, 12, 3, 0x10, 0, 0, 0, 56, 0, 0, 0, 0, 0, 0, 0];
+        answer.extend([0; 12]);
+        answer.extend([1, 0, 0, 0]);
+        answer.extend([0; 24]);
+        let mut pipeline = Pipeline::with_rules(rules, InspectorLimits::default());
+        let ends = ends(2, 3, (40_000, 135));
+        pipeline.handshake(&ends);
+        pipeline.data(&ends, &bind, FIRST);
+        let bound = FIRST + u32::try_from(bind.len()).unwrap_or(0);
+        let answer = Tcp {
+            ports: (135, 40_000),
+            sequence: 5_001,
+            acknowledgement: bound,
+            payload: &answer,
+            ..Tcp::default()
+        };
+        pipeline.tcp(ends.server, ends.client, &answer);
+        pipeline.data(&ends, &call(true, b"stub"), bound);
+        pipeline.finish();
+        pipeline.sids()
+    };
+    assert_eq!(with_flags(3), [1, 2]);
+    assert_eq!(with_flags(0), [2]);
+}

@@ -49,6 +49,8 @@ pub(super) struct Search<'a> {
     /// More may follow `data`.
     pub(super) open: bool,
     pub(super) work: &'a mut Work,
+    /// The message says that its numbers are little endian (`dce`).
+    pub(super) little_endian: bool,
     /// A content decides against the rule for good.
     pub(super) never: bool,
     /// Tests of the group.
@@ -74,6 +76,7 @@ impl<'a> Search<'a> {
             start: 0,
             fresh: 0,
             open: false,
+            little_endian: false,
             work,
             never: false,
             count: 0,
@@ -254,7 +257,12 @@ impl<'a> Search<'a> {
             .get(from..from.checked_add(bytes)?)
             .filter(|_| bytes <= 8)?;
         let shift = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
-        let number = if format.little_endian {
+        let little_endian = if format.dce {
+            self.little_endian
+        } else {
+            format.little_endian
+        };
+        let number = if little_endian {
             field.iter().rev().fold(0, shift)
         } else {
             field.iter().fold(0, shift)

@@ -151,6 +151,7 @@ fn instances(rule: &Rule, group: &Group, inspection: &Inspection<'_>, work: &mut
         let bytes = transformed(group, transaction.bytes(instance));
         let mut search = Search {
             open: !instance.is_closed(),
+            little_endian: transaction.is_little_endian(instance.direction),
             ..Search::new(&bytes, work)
         };
         if search.group(&group.tests) == Outcome::Found {

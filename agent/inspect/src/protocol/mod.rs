@@ -90,6 +90,8 @@ impl AppProtocol {
                     | (Self::Http1, Self::Http)
                     | (Self::Dns, Self::Doh2)
                     | (Self::Http2, Self::Doh2)
+                    // Calls go through named pipes too.
+                    | (Self::Dcerpc, Self::Smb)
             )
     }
 }

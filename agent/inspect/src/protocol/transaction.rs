@@ -58,6 +58,8 @@ pub struct Transaction {
     numbers: Vec<(Direction, Field, u64)>,
     events: Vec<(Direction, &'static str)>,
     stages: [Stage; 2],
+    /// The sender's numbers are little endian.
+    little_endian: [bool; 2],
     /// Pushed since the direction was last evaluated.
     dirty: [bool; 2],
     /// Pushed at all.
@@ -86,6 +88,7 @@ impl Transaction {
             numbers: Vec::new(),
             events: Vec::new(),
             stages: [Stage::Begun; 2],
+            little_endian: [false; 2],
             dirty: [false; 2],
             pushed: [false; 2],
             matching: Default::default(),
@@ -273,6 +276,18 @@ impl Transaction {
 
     pub(crate) fn is_complete(&self) -> bool {
         self.stages == [Stage::Complete; 2]
+    }
+
+    /// Says that the numbers in what a direction sends are little endian, where a message tells.
+    pub(super) fn set_little_endian(&mut self, direction: Direction) {
+        if let Some(slot) = self.little_endian.get_mut(direction.index()) {
+            *slot = true;
+        }
+    }
+
+    /// Whether a message of this direction told that its numbers are little endian.
+    pub(crate) fn is_little_endian(&self, direction: Direction) -> bool {
+        self.little_endian.get(direction.index()) == Some(&true)
     }
 
     /// All pieces, in the order they came.

@@ -435,7 +435,8 @@ fn remember(options: &mut Options, state: Result<State, Fault>) -> Result<(), Fa
     Ok(())
 }
 
-/// `UUID[,OPERATOR VERSION][,any_frag]`, against the text `uuid|version`.
+/// `UUID[,OPERATOR VERSION][,any_frag]`, against the text `uuid|version`, with a space before it when no
+/// first fragment offered the interface.
 fn interface(options: &mut Options, value: Span<'_>) -> Result<(), Fault> {
     let mut parts = value.split(',').map(Span::trim);
     let uuid = parts.next().unwrap_or(value);
@@ -450,11 +451,12 @@ fn interface(options: &mut Options, value: Span<'_>) -> Result<(), Fault> {
     pattern.push(b'|');
     let length = i64::try_from(pattern.len()).unwrap_or(i64::MAX);
     let at = options.group(Target::Transaction(Buffer::DcerpcInterface));
+    let any_fragment = value.text.split(',').any(|part| part.trim() == "any_frag");
     let content = content::Content {
         nocase: true,
-        startswith: true,
+        startswith: !any_fragment,
         offset: Some(Value::Number(0)),
-        depth: Some(Value::Number(length)),
+        depth: Some(Value::Number(length + i64::from(any_fragment))),
         ..content::Content::new(pattern)
     };
     options.add(at, Test::Content(content), value)?;

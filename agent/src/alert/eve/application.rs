@@ -352,7 +352,11 @@ fn smb<'a>(of: &Record<'a>) -> Object<'a> {
 fn dcerpc<'a>(of: &Record<'a>) -> Object<'a> {
     let interfaces: Vec<_> = of
         .all(Buffer::DcerpcInterface, None)
-        .filter_map(|uuid| Object::default().with("uuid", Some(text(uuid))).value())
+        .filter_map(|uuid| {
+            Object::default()
+                .with("uuid", Some(text(uuid.trim_ascii_start())))
+                .value()
+        })
         .collect();
     let request = Object::default().with("opnum", of.number(Field::DcerpcOpnum));
     Object::default().with("req", request.value()).with(

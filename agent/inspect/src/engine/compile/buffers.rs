@@ -122,6 +122,7 @@ impl Buffers {
                 AppProtocol::Http1,
                 AppProtocol::Http2,
                 AppProtocol::Dns,
+                AppProtocol::Dcerpc,
             ] {
                 if protocol.is_some_and(|it| it != wider && wider.includes(it)) {
                     for rule in of(Some(wider)).into_iter().flatten() {

@@ -13,6 +13,10 @@ const MAX_CONTEXTS: usize = 256;
 /// Calls not answered that are remembered.
 const MAX_CALLS: usize = 64;
 
+/// Before the text of an interface that no first fragment offered: only rules with `any_frag` look
+/// behind it.
+const NOT_FIRST: char = ' ';
+
 #[derive(Debug)]
 struct Context {
     offer: pdu::Offer,
@@ -181,7 +185,8 @@ impl Conversation {
         // A refused offer leaves a context that was bound before as it was; one bound again is kept once.
         let mut bound = Vec::new();
         self.contexts.retain(|context| {
-            let this = (context.offer.context, context.offer.uuid);
+            let offer = &context.offer;
+            let this = (offer.context, offer.uuid, offer.first);
             let again = context.accepted && bound.contains(&this);
             if context.accepted {
                 bound.push(this);
@@ -222,7 +227,7 @@ impl Conversation {
                 call.operation = operation;
             }
             if let Some(call) = self.calls.back() {
-                self.describe(call, direction, out);
+                self.describe(call, direction, header, out);
             }
         }
         let at = self.open_request(header.call, direction);
@@ -258,7 +263,7 @@ impl Conversation {
             && !core::mem::replace(&mut call.answered, true)
             && let Some(call) = self.calls.get(at)
         {
-            self.describe(call, direction, out);
+            self.describe(call, direction, header, out);
         }
         let room = out.limits().body.saturating_sub(self.held());
         if header.kind == pdu::RESPONSE
@@ -280,15 +285,21 @@ impl Conversation {
             .sum()
     }
 
-    /// Says which operation of which interface it is.
-    fn describe(&self, call: &Call, direction: Direction, out: &mut Transactions) {
+    /// Says which operation of which interface it is, and the byte order of what is sent.
+    fn describe(&self, call: &Call, direction: Direction, header: &Header, out: &mut Transactions) {
         let Some(transaction) = out.get(call.transaction) else {
             return;
         };
+        if header.little {
+            transaction.set_little_endian(direction);
+        }
         transaction.number(direction, Field::DcerpcOpnum, u64::from(call.operation));
         for context in &self.contexts {
             if context.accepted && context.offer.context == call.context {
-                let text = interface(&context.offer.uuid, u32::from(context.offer.major));
+                let mut text = interface(&context.offer.uuid, u32::from(context.offer.major));
+                if !context.offer.first {
+                    text.insert(0, NOT_FIRST);
+                }
                 transaction.push(direction, Buffer::DcerpcInterface, text.as_bytes());
             }
         }

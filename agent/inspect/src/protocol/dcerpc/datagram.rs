@@ -34,6 +34,7 @@ pub struct DcerpcUdp {
 
 struct Header {
     kind: u8,
+    little: bool,
     last: bool,
     interface: [u8; 16],
     activity: [u8; 16],
@@ -58,6 +59,7 @@ impl Header {
         let length = usize::from(reader.u16()?);
         Some(Self {
             kind,
+            little,
             last: flags & LAST_FRAGMENT != 0 || flags & FRAGMENT == 0,
             interface,
             activity,
@@ -145,6 +147,9 @@ fn keep(kept: &mut Vec<u8>, stub: &[u8], most: usize) {
 
 fn describe(transaction: u64, direction: Direction, header: &Header, out: &mut Transactions) {
     if let Some(transaction) = out.get(transaction) {
+        if header.little {
+            transaction.set_little_endian(direction);
+        }
         transaction.number(direction, Field::DcerpcOpnum, u64::from(header.operation));
         let text = interface(&header.interface, header.version & 0xffff);
         transaction.push(direction, Buffer::DcerpcInterface, text.as_bytes());

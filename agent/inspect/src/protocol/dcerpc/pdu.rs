@@ -119,6 +119,8 @@ pub(super) struct Offer {
     /// As text would have it: big endian.
     pub(super) uuid: [u8; 16],
     pub(super) major: u16,
+    /// The unit says that it is the first fragment of its bind.
+    pub(super) first: bool,
 }
 
 /// Brings the three numbers at the front of a UUID into the order of its text.
@@ -143,7 +145,7 @@ pub(super) fn offers(header: &Header, bytes: &[u8]) -> Vec<Offer> {
         Some(count)
     });
     for _ in 0..count.unwrap_or(0) {
-        let Some(offer) = offer(&mut reader, header.little) else {
+        let Some(offer) = offer(&mut reader, header) else {
             break;
         };
         offers.push(offer);
@@ -151,17 +153,18 @@ pub(super) fn offers(header: &Header, bytes: &[u8]) -> Vec<Offer> {
     offers
 }
 
-fn offer(reader: &mut Reader<'_>, little: bool) -> Option<Offer> {
+fn offer(reader: &mut Reader<'_>, header: &Header) -> Option<Offer> {
     let context = reader.u16()?;
     let syntaxes = usize::from(reader.u8()?);
     reader.skip(1)?;
-    let uuid = uuid(reader.array()?, little);
+    let uuid = uuid(reader.array()?, header.little);
     let major = reader.u16()?;
     reader.skip(2 + syntaxes * 20)?;
     Some(Offer {
         context,
         uuid,
         major,
+        first: header.is_first(),
     })
 }
 

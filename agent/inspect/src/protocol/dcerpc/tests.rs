@@ -116,6 +116,35 @@ fn a_refused_context_has_no_interface() {
 }
 
 #[test]
+fn a_bind_that_is_no_first_fragment_is_told_as_such() {
+    let mut unmarked = bind(1, &[0]);
+    unmarked[3] = 0;
+    let steps = [
+        (Direction::ToServer, unmarked),
+        (Direction::ToClient, bind_ack(1, &[0])),
+        (Direction::ToServer, request(2, 3, 0, 42, b"stub")),
+    ];
+    let mut out = run(&steps, usize::MAX);
+    assert_eq!(
+        out.get(1)
+            .unwrap()
+            .first(Direction::ToServer, Buffer::DcerpcInterface),
+        Some(&b" 12345778-1234-abcd-ef00-0123456789ac|1"[..])
+    );
+}
+
+#[test]
+fn the_byte_order_of_each_direction_is_told() {
+    let mut out = run(&exchange(), usize::MAX);
+    let call = out.get(1).unwrap();
+    assert!(call.is_little_endian(Direction::ToServer));
+    assert!(call.is_little_endian(Direction::ToClient));
+    let refused = out.get(2).unwrap();
+    assert!(refused.is_little_endian(Direction::ToServer));
+    assert!(!refused.is_little_endian(Direction::ToClient));
+}
+
+#[test]
 fn big_endian_is_read() {
     let mut body = vec![0, 0, 0, 0, 0, 0, 0, 9];
     body.extend(b"stub");
@@ -127,6 +156,7 @@ fn big_endian_is_read() {
         call.numbers(),
         [(Direction::ToServer, Field::DcerpcOpnum, 9)]
     );
+    assert!(!call.is_little_endian(Direction::ToServer));
     assert_eq!(
         call.first(Direction::ToServer, Buffer::DcerpcStubData),
         Some(&b"stub"[..])
