@@ -194,3 +194,36 @@ fn a_flow_says_why_it_is_over() {
     );
     assert_eq!(events[1].context.timestamp, later);
 }
+
+#[test]
+fn what_was_said_before_a_change_keeps_its_protocol() {
+    let types = EventTypes::NONE
+        .with_transactions(AppProtocol::Http)
+        .with_transactions(AppProtocol::Websocket);
+    let limits = InspectorLimits {
+        events: types,
+        ..InspectorLimits::default()
+    };
+    let mut pipeline = Pipeline::with_rules("", limits);
+    let ends = ends(2, 3, (40_000, 80));
+    pipeline.handshake(&ends);
+    let request: &[u8] = b"GET /chat HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\
+        Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    pipeline.data(&ends, request, 1_001);
+    let answer = Tcp {
+        ports: (ends.ports.1, ends.ports.0),
+        sequence: 5_001,
+        acknowledgement: 1_001 + u32::try_from(request.len()).unwrap(),
+        payload: b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+            Connection: Upgrade\r\n\r\n\x81\x02hi",
+        ..Tcp::default()
+    };
+    pipeline.tcp(ends.server, ends.client, &answer);
+    pipeline.inspector.finish(&mut pipeline.signals);
+    let events = told(&mut pipeline);
+    let spoken: Vec<_> = events
+        .iter()
+        .map(|event| event.context.application.as_ref().unwrap().protocol)
+        .collect();
+    assert_eq!(spoken, [AppProtocol::Http, AppProtocol::Websocket]);
+}

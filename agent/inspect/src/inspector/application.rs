@@ -296,6 +296,7 @@ impl Application {
             return;
         };
         self.before = Some(*before);
+        self.transactions.settle_protocol(*before);
         self.original = self.original.or(self.before);
         self.heard = Heard::settled();
         let rest = parser.as_mut().map(|parser| parser.take_rest());

@@ -357,6 +357,7 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
     ) {
         self.matching(flow, inspection, |engine, memory, found| {
             let mut found = |rule: &Arc<Rule>, transaction: &Transaction| {
+                let protocol = transaction.protocol.or(protocol);
                 let record = protocol.map(|it| ApplicationRecord::new(it, transaction));
                 found(rule, record.map(Arc::new));
             };

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{application::Application, context::context, evaluate::Evaluation};
 use crate::{
-    event::{EndReason, Event, EventKind, FlowEnd, FlowStage, TcpEnd},
+    event::{EndReason, Event, EventKind, EventTypes, FlowEnd, FlowStage, TcpEnd},
     finding::{ApplicationRecord, Context},
     flow::{Direction, Flow, tcp::Phase},
     packet::Timestamp,
@@ -18,15 +18,16 @@ impl<S: SignalSink> Evaluation<'_, S> {
     /// that never will be.
     pub(super) fn tell(&mut self, flow: &Flow, application: &Application, complete: bool) {
         let types = self.limits.events;
-        let Some(protocol) = application.protocol() else {
-            return;
-        };
-        let told = types.has_transactions(protocol);
-        if !told && !types.files {
+        if types == EventTypes::NONE {
             return;
         }
+        let spoken = application.protocol();
         for transaction in application.transactions.iter() {
-            if transaction.is_complete() == complete {
+            let Some(protocol) = transaction.protocol.or(spoken) else {
+                continue;
+            };
+            let told = types.has_transactions(protocol);
+            if (told || types.files) && transaction.is_complete() == complete {
                 let record = ApplicationRecord::new(protocol, transaction);
                 self.tell_record(flow, &Arc::new(record), told);
             }

@@ -3,7 +3,7 @@
 use core::ops::Range;
 
 use super::file::Inspection;
-use super::{Buffer, Field, Limits};
+use super::{AppProtocol, Buffer, Field, Limits};
 use crate::flow::Direction;
 
 /// How far one direction of a transaction has come.
@@ -53,6 +53,8 @@ struct Body {
 pub struct Transaction {
     /// Number within the flow, from 0.
     pub id: u64,
+    /// What was spoken, where the two ends have since agreed on something else.
+    pub(crate) protocol: Option<AppProtocol>,
     arena: Vec<u8>,
     instances: Vec<Instance>,
     numbers: Vec<(Direction, Field, u64)>,
@@ -83,6 +85,7 @@ impl Transaction {
     pub(super) fn new(id: u64, limits: &Limits) -> Self {
         Self {
             id,
+            protocol: None,
             arena: Vec::new(),
             instances: Vec::new(),
             numbers: Vec::new(),

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::annotation::{Annotations, FrameSet};
-use super::{LimitCounters, Limits, Transaction};
+use super::{AppProtocol, LimitCounters, Limits, Transaction};
 
 /// The transactions of one flow that are not over.
 #[derive(Debug, Default)]
@@ -80,6 +80,13 @@ impl Transactions {
     /// All that rules look at: the frames, then the transactions.
     pub(crate) fn all_mut(&mut self) -> impl Iterator<Item = &mut Transaction> {
         self.frames.iter_mut().chain(&mut self.queue)
+    }
+
+    /// Those that there are belong to `protocol`, whatever is spoken from now on.
+    pub(crate) fn settle_protocol(&mut self, protocol: AppProtocol) {
+        for transaction in &mut self.queue {
+            transaction.protocol.get_or_insert(protocol);
+        }
     }
 
     /// Lets go of all.
