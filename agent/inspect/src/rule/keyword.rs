@@ -309,7 +309,9 @@ fn apply(
 
 /// Makes the buffer of this name current; `None` when there is none. Some take a content at once.
 fn buffer(options: &mut Options, name: &str, value: Span<'_>) -> Option<Result<(), Fault>> {
-    let target = if let Some(buffer) = Buffer::of_name(name) {
+    // Few names are of a number as well: that is what stands behind a colon.
+    let number = Field::of_name(name).is_some() && !value.text.is_empty();
+    let target = if let Some(buffer) = Buffer::of_name(name).filter(|_| !number) {
         Target::Transaction(buffer)
     } else if let Some(header) = HeaderBuffer::of_name(name) {
         Target::Header(header)

@@ -270,6 +270,16 @@ pub(super) const KEYWORDS: &[(&str, Apply)] = &[
         let at = o.group(Target::Transaction(Buffer::FileData));
         o.add(at, Test::Size(IntegerTest::ANY), v)
     }),
+    // That of the file's name, whatever its case.
+    ("fileext", |o, v| {
+        let mut content = content::parse(v)?;
+        content.pattern.insert(0, b'.');
+        content.pattern.make_ascii_lowercase();
+        content.nocase = true;
+        content.endswith = true;
+        let at = o.group(Target::Transaction(Buffer::FileName));
+        o.add(at, Test::Content(content), v)
+    }),
     ("bypass", |_, _| Ok(())),
     ("config", |o, _| {
         o.noalert = true;

@@ -332,3 +332,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_name_of_a_number_and_a_buffer_is_told_by_its_value() {
+    let number = one("quic.version:1;");
+    assert_eq!((number.numbers.len(), number.groups.len()), (1, 0));
+    let buffer = one("quic.version; content:\"Q046\";");
+    assert_eq!((buffer.numbers.len(), buffer.groups.len()), (0, 1));
+}
+
+#[test]
+fn an_extension_is_the_end_of_a_files_name() {
+    let rule = one("fileext:\"JPG\";");
+    let content = rule.groups[0].tests[0].content().unwrap();
+    assert_eq!(content.pattern, b".jpg");
+    assert!(content.endswith && content.nocase);
+}

@@ -37,7 +37,7 @@ fn responses_belong_to_their_request() {
 
 fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let content = parts.concat();
-    [&[tag, content.len() as u8][..], &content].concat()
+    [&[tag, u8::try_from(content.len()).unwrap()][..], &content].concat()
 }
 
 fn texts(transaction: &Transaction, buffer: Buffer) -> Vec<&str> {

@@ -142,7 +142,7 @@ impl Quic {
         let Some(transaction) = out.get(id) else {
             return;
         };
-        transaction.number(direction, Field::QuicVersion, version.into());
+        push_version(direction, version, transaction);
         if let Some(hello) = google::hello(data) {
             self.side(direction).over = true;
             if let Some(name) = hello.name {
@@ -155,6 +155,11 @@ impl Quic {
         }
         complete(direction, transaction);
     }
+}
+
+fn push_version(direction: Direction, version: u32, transaction: &mut Transaction) {
+    transaction.number(direction, Field::QuicVersion, version.into());
+    transaction.push(direction, Buffer::QuicVersion, &version.to_be_bytes());
 }
 
 fn complete(direction: Direction, transaction: &mut Transaction) {
@@ -191,7 +196,7 @@ impl Parser for Quic {
                 return Status::Ok;
             };
             data = packet.rest;
-            transaction.number(direction, Field::QuicVersion, packet.version.into());
+            push_version(direction, packet.version, transaction);
             match packet.kind {
                 Kind::Initial => self.initial(direction, &packet, most, transaction),
                 Kind::Retry => self.id = None,
