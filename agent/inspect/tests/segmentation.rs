@@ -72,8 +72,8 @@ fn raised(
     let ends = ends(2, 3, (40_000, port));
     pipeline.handshake(&ends);
     for &(from, to) in segments {
-        let place = FIRST + u32::try_from(from).unwrap();
-        pipeline.data(&ends, &stream[from..to], place);
+        let place = FIRST + u32::try_from(from).unwrap_or(u32::MAX - FIRST);
+        pipeline.data(&ends, stream.get(from..to).unwrap_or_default(), place);
     }
     pipeline.finish();
     let signatures = pipeline.sids().into_iter();
