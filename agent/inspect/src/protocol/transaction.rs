@@ -380,7 +380,7 @@ impl Transaction {
         }
     }
 
-    /// Whether it is a frame (see [`super::annotation`]) and no exchange.
+    /// Whether it is a frame and no exchange.
     #[must_use]
     pub fn is_frame(&self) -> bool {
         let first = self.instances.first();
