@@ -156,9 +156,12 @@ impl Drop for QuietInstall {
 /// Keeps the services of packages that were missing from starting with the host.
 fn disable(services: &[&str]) -> Result<()> {
     for service in services {
-        println!("setup: the service `{service}` stays off");
-        let mut command = Command::new("update-rc.d");
-        check(command.args([service, "disable"]), "update-rc.d")?;
+        // A package without a script for it starts nothing.
+        if Path::new("/etc/init.d").join(service).exists() {
+            println!("setup: the service `{service}` stays off");
+            let mut command = Command::new("update-rc.d");
+            check(command.args([service, "disable"]), "update-rc.d")?;
+        }
     }
     Ok(())
 }
