@@ -1,7 +1,8 @@
 //! Which bytes a receiver keeps where two segments, or two fragments, overlap.
 //!
-//! Sources: U. Shankar, V. Paxson, "Active Mapping" (2003); J. Novak, "Target-Based Fragmentation
-//! Reassembly" (2005); J. Novak, S. Sturges, "Target-Based TCP Stream Reassembly" (2007).
+//! The policies and their names go back to U. Shankar, V. Paxson, "Active Mapping" (2003), J. Novak,
+//! "Target-Based Fragmentation Reassembly" (2005), and J. Novak, S. Sturges, "Target-Based TCP Stream
+//! Reassembly" (2007). Written after summaries of these: but for Linux, no system was asked.
 
 use core::cmp::Ordering::{Equal, Greater, Less};
 
