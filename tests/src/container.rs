@@ -117,6 +117,15 @@ impl<'a> Container<'a> {
             .with_context(|| format!("in container {}", self.name))
     }
 
+    /// Asks for `url` by HTTP from inside, with one more header (`Name: value`).
+    ///
+    /// # Errors
+    /// When there is no answer, or one that is no success.
+    pub fn ask(&self, url: &str, header: &str) -> Result<Output> {
+        let wget = ["busybox", "wget", "-q", "-O", "/dev/null", "--header"];
+        self.exec(&[&wget[..], &[header, url]].concat())
+    }
+
     /// Starts a command inside and leaves it running, its output in pipes.
     ///
     /// # Errors

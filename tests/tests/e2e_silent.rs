@@ -9,16 +9,7 @@ fn assert_silent(agent: &Agent, client: &Container<'_>, server: &Container<'_>) 
     let header = "User-Agent: () { :;}; /bin/id";
     let url = format!("http://{}/hostname", server.ipv4());
     agent.settle()?;
-    client.exec(&[
-        "busybox",
-        "wget",
-        "-q",
-        "-O",
-        "/dev/null",
-        "--header",
-        header,
-        &url,
-    ])?;
+    client.ask(&url, header)?;
     agent.wait_for("the attack at the end", |event| {
         event.is_between(client.name(), server.name()) && event.signature().contains("Shellshock")
     })?;

@@ -70,16 +70,7 @@ fn a_burst_of_syns_into_a_small_ring_is_accounted_for() -> Result<()> {
     // It goes on: what comes next is found.
     let url = format!("http://{target}/adduser/copyright");
     let header = "User-Agent: () { :;}; /bin/id";
-    flooder.exec(&[
-        "busybox",
-        "wget",
-        "-q",
-        "-O",
-        "/dev/null",
-        "--header",
-        header,
-        &url,
-    ])?;
+    flooder.ask(&url, header)?;
     agent.wait_for("the exploit after it", |event| event.sid() == 7_000_001)?;
 
     let events = agent.stop()?;

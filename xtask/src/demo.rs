@@ -40,16 +40,7 @@ pub(crate) fn demo(root: &Path) -> Result<()> {
 
     let url = format!("http://{}/adduser/copyright", web.ipv4());
     println!("# attacker: wget --header '{EXPLOIT}' {url}");
-    attacker.exec(&[
-        "busybox",
-        "wget",
-        "-q",
-        "-O",
-        "/dev/null",
-        "--header",
-        EXPLOIT,
-        &url,
-    ])?;
+    attacker.ask(&url, EXPLOIT)?;
     agent.wait_for_line("the exploit", |line| line.contains("Log4Shell"))?;
 
     println!("# attacker: nmap -sS -p1-1000 {}", web.ipv4());
