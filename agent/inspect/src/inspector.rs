@@ -7,6 +7,7 @@ mod expected;
 mod heard;
 mod limits;
 mod muffler;
+mod segments;
 mod tell;
 mod transmission;
 
@@ -215,6 +216,7 @@ impl Inspector {
             view: Some(&datagram.view),
             packet: Some(packet),
             sink,
+            with_packet: false,
         };
         let held = flow.footprint();
         // With its first data, not when it begins: who transfers connects, and then says what.
@@ -324,6 +326,7 @@ impl Inspector {
             view: None,
             packet: None,
             sink,
+            with_packet: false,
         };
         for direction in [Direction::ToServer, Direction::ToClient] {
             evaluation.release(flow, direction);

@@ -26,6 +26,10 @@ alert http any any -> any any (http.request_body; pcre:"/user=\w+&/"; content:"p
 alert http any any -> any any (file.data; content:"user="; content:"secret"; within:20; sid:14;)
 alert http any any -> any any (http.uri; content:!"/up"; sid:15;)
 alert http any any -> any any (http.header; content:"X-Tool|3a| scan"; sid:16;)
+alert http any any -> any any (content:"POST"; http_method; content:"Host|3a| the.victim|0d 0a|"; fast_pattern:only; sid:17;)
+alert http any any -> any any (content:"GET"; http_method; content:"pass=secret"; sid:18;)
+alert http any any -> any any (content:"GET"; http_method; content:"pass=public"; sid:98;)
+alert tcp any any -> any any (content:"landed"; stream_size:client,>,40; sid:5;)
 alert smtp any any -> any any (file.data; content:"dropper"; content:"payload"; distance:1; sid:21;)
 alert smtp any any -> any any (smtp.mail_from; content:"mallory@"; sid:22;)
 alert ssh any any -> any any (ssh.software; content:"libssh"; sid:31;)
@@ -47,11 +51,11 @@ const RAW: &[u8] = b"\x01\x02 hello attack from /bin/sh LEN\0\x05.....landed her
 
 /// Streams with their server's port and the rules that they are to raise.
 const STREAMS: [(&[u8], u16, &[u32]); 5] = [
-    (HTTP, 80, &[11, 12, 13, 14, 15, 16]),
+    (HTTP, 80, &[11, 12, 13, 14, 15, 16, 17, 18]),
     (SMTP, 25, &[21, 22]),
     (SSH, 22, &[31]),
     (DNS, 53, &[41]),
-    (RAW, 9_999, &[1, 2, 3, 4]),
+    (RAW, 9_999, &[1, 2, 3, 4, 5]),
 ];
 
 static ENGINE: LazyLock<Arc<Engine>> = LazyLock::new(|| engine(RULES));

@@ -2,7 +2,8 @@
 //!
 //! Over a made-up mix of service traffic, and over the captures under `HYDROPHONE_CORPUS` when that
 //! names a directory, with more and more rules. The baseline of each line is the same traffic without
-//! rules, in the same run. `--once` runs the mix once under the name [`measured`], for callgrind.
+//! rules, in the same run. `--once RULES (SESSIONS|captures)` runs one of them once under the name
+//! [`measured`], for callgrind.
 
 #[path = "../../tests/support/frames.rs"]
 mod frames;
@@ -50,9 +51,15 @@ fn main() {
             &set,
             number(at + 1).unwrap_or(usize::MAX),
         )));
-        let mix = mix::mix(number(at + 2).unwrap_or(SESSIONS_ONCE));
-        let packets = mix.len();
-        let found = measured(&engine, &[mix]);
+        let stores = match (&corpus, arguments.get(at + 2).map(String::as_str)) {
+            (Some(corpus), Some("captures")) => {
+                let captures = store::captures(corpus).unwrap_or_default();
+                captures.into_iter().map(|(_, it)| it).collect()
+            }
+            _ => vec![mix::mix(number(at + 2).unwrap_or(SESSIONS_ONCE))],
+        };
+        let packets: usize = stores.iter().map(Store::len).sum();
+        let found = measured(&engine, &stores);
         println!("{packets} packets, {found} matches");
         return;
     }

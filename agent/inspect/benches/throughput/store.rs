@@ -8,7 +8,7 @@ use std::{
 use hydrophone_inspect::{Hook, LinkType, Owner, Packet, Timestamp};
 use pcap_parser::{Block, Linktype, PcapBlockOwned, PcapError, create_reader};
 
-const BUFFER: usize = 16 << 20;
+const BUFFER: usize = 1 << 20;
 
 /// A list of packets; their bytes lie one behind the other.
 #[derive(Default)]

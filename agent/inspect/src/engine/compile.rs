@@ -5,7 +5,7 @@ mod payloads;
 
 use std::sync::Arc;
 
-use super::{Inspection, Rule, Scratch, gate::Gates, pattern::fast_pattern, state::States};
+use super::{Inspection, Rule, Scratch, gate::Gates, pattern::first_pattern, state::States};
 use crate::{
     flow::Direction,
     protocol::{AppProtocol, Buffer, FrameSet, Stage, Transaction},
@@ -13,7 +13,7 @@ use crate::{
     signature::Action,
 };
 use buffers::Buffers;
-use payloads::{Kind, Payloads, looks_at};
+use payloads::{Kind, Payloads, Side, looks_at};
 
 /// All rules, in groups by what they look at and in which direction.
 #[derive(Debug)]
@@ -29,8 +29,27 @@ pub(super) struct Compiled {
     pub(super) hashes: bool,
     /// Frames that rules look into.
     pub(super) frames: FrameSet,
+    roles: Vec<Role>,
     payloads: Payloads,
     buffers: Buffers,
+}
+
+/// On what a rule of TCP is tried.
+#[derive(Clone, Copy, Debug, Default)]
+struct Role {
+    transaction: bool,
+    stream: bool,
+    packet: bool,
+}
+
+impl Role {
+    fn new(rule: &Rule) -> Self {
+        Self {
+            transaction: rule.on_transactions(),
+            stream: looks_at(rule, Kind::TcpStream),
+            packet: looks_at(rule, Kind::TcpPacket),
+        }
+    }
 }
 
 /// How a rule is tried, for who wants to know why it costs what it costs.
@@ -66,14 +85,9 @@ impl<'a> Plan<'a> {
         } else {
             PlanUnit::Packet
         };
-        let pattern = fast_pattern(rule, |group| match group.target {
-            Target::Transaction(_) => on == PlanUnit::Transaction && !rule.transactional,
-            Target::Payload => on != PlanUnit::Transaction,
-            _ => false,
-        });
         Self {
             on,
-            pattern: pattern.map(|it| (it.group.target, it.bytes)),
+            pattern: first_pattern(rule).map(|it| (it.group.target, it.bytes)),
         }
     }
 }
@@ -89,6 +103,7 @@ impl Compiled {
             frames: frames(&rules),
             about_flow: rules.iter().map(|rule| rule.about_flow()).collect(),
             gates: Gates::new(rules.iter().map(|rule| &**rule)),
+            roles: rules.iter().map(|rule| Role::new(rule)).collect(),
             payloads: Payloads::new(&rules),
             buffers: Buffers::new(&rules),
             rules,
@@ -105,11 +120,17 @@ impl Compiled {
 
     /// Whether a rule is tried on streams.
     pub(super) fn on_stream(&self, rule: u32) -> bool {
-        let rule = usize::try_from(rule).ok().and_then(|at| self.rules.get(at));
-        rule.is_some_and(|rule| looks_at(rule, Kind::TcpStream))
+        self.role(rule).stream
     }
 
-    /// Notes the rules that could match. Patterns are searched for where they end after `fresh`.
+    fn role(&self, rule: u32) -> Role {
+        let rule = usize::try_from(rule).ok();
+        let role = rule.and_then(|rule| self.roles.get(rule));
+        role.copied().unwrap_or_default()
+    }
+
+    /// Notes the rules that could match, and as hints those that could match on a transaction.
+    /// Patterns are searched for where they end after `fresh`.
     pub(super) fn candidates(
         &self,
         inspection: &Inspection<'_>,
@@ -117,11 +138,47 @@ impl Compiled {
         scratch: &mut Scratch,
     ) {
         let ports = inspection.headers.ports();
-        self.payloads.candidates(inspection, fresh, |rule| {
-            if self.gates.open(rule, ports) {
-                scratch.candidate(rule);
-            }
-        });
+        let mut noted = core::mem::take(&mut scratch.noted);
+        self.payloads
+            .candidates(inspection, fresh, &mut noted, |rule| {
+                if self.gates.open(rule, ports) {
+                    if self.role(rule).transaction {
+                        scratch.hints.push(rule);
+                    } else {
+                        scratch.candidate(rule);
+                    }
+                }
+            });
+        scratch.noted = noted;
+    }
+
+    /// The same for a segment that came in its place, as a part of the stream and as a packet.
+    pub(super) fn segment_candidates(
+        &self,
+        stream: &Inspection<'_>,
+        packet: &Inspection<'_>,
+        fresh: usize,
+        scratch: &mut Scratch,
+    ) {
+        let ports = packet.headers.ports();
+        let mut noted = core::mem::take(&mut scratch.noted);
+        self.payloads
+            .of_segment(stream, packet, fresh, &mut noted, |rule, side| {
+                let role = self.role(rule);
+                let wanted = match side {
+                    Side::Stream => role.stream || role.transaction,
+                    Side::Packet => role.packet,
+                };
+                if !wanted || !self.gates.open(rule, ports) {
+                    return;
+                }
+                match side {
+                    Side::Packet => scratch.on_packet.push(rule),
+                    Side::Stream if role.transaction => scratch.hints.push(rule),
+                    Side::Stream => scratch.candidate(rule),
+                }
+            });
+        scratch.noted = noted;
     }
 
     /// Adds the rules whose pattern is in what `transaction` has got in this direction since the
@@ -131,8 +188,10 @@ impl Compiled {
         transaction: &mut Transaction,
         protocol: Option<AppProtocol>,
         direction: Direction,
+        scratch: &mut Scratch,
     ) {
-        self.buffers.candidates(transaction, protocol, direction);
+        self.buffers
+            .candidates(transaction, protocol, direction, &mut scratch.noted);
     }
 }
 

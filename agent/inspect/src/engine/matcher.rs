@@ -11,6 +11,7 @@ mod grams;
 mod shorts;
 
 use filter::Filter;
+pub(super) use filter::Noted;
 use shorts::Shorts;
 
 /// Where a pattern can be that is bounded by `depth`: such patterns are looked for in the first bytes
@@ -56,22 +57,41 @@ impl Matcher {
         }
     }
 
-    /// Hands each rule of which a pattern ends after `fresh` to `candidate`, as often as it occurs.
+    /// Compiles those that can be anywhere, and leaves out the others.
+    pub(super) fn anywhere(mut patterns: Vec<Pattern>) -> Self {
+        patterns.retain(|pattern| !pattern.is_in_head());
+        Self::new(patterns)
+    }
+
+    /// Hands each rule of which a pattern ends after `fresh` to `candidate`, once for each pattern.
     /// `start` is the place of the first byte in the stream.
     pub(super) fn find(
         &self,
         data: &[u8],
         start: u64,
         fresh: usize,
+        noted: &mut Noted,
         mut candidate: impl FnMut(u32),
+    ) {
+        self.find_head(data, start, fresh, noted, &mut candidate);
+        self.anywhere.find(data, fresh, noted, &mut candidate);
+    }
+
+    /// The same of what must be at the beginning.
+    pub(super) fn find_head(
+        &self,
+        data: &[u8],
+        start: u64,
+        fresh: usize,
+        noted: &mut Noted,
+        candidate: &mut impl FnMut(u32),
     ) {
         let passed = usize::try_from(start).unwrap_or(usize::MAX);
         let head = HEAD.saturating_sub(passed).min(data.len());
         if fresh < head {
-            self.head
-                .find(data.get(..head).unwrap_or_default(), fresh, &mut candidate);
+            let data = data.get(..head).unwrap_or_default();
+            self.head.find(data, fresh, noted, candidate);
         }
-        self.anywhere.find(data, fresh, &mut candidate);
     }
 }
 

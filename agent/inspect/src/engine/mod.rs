@@ -3,7 +3,9 @@
 mod addresses;
 mod compile;
 mod gate;
+mod hints;
 mod matcher;
+mod memory;
 mod number;
 mod packet;
 mod pattern;
@@ -19,6 +21,8 @@ use std::sync::Arc;
 
 pub use crate::rule::Rule;
 pub use compile::{Plan, PlanUnit};
+pub(crate) use memory::TransactionState;
+pub use memory::{FlowMatches, Memory, Scratch};
 pub use state::FlowState;
 pub use threshold::{Occurrence, Thresholds};
 pub use view::{FlowView, Inspection, Unit};
@@ -30,14 +34,10 @@ use crate::{
     signature::Action,
 };
 use compile::Compiled;
+use memory::Pending;
 use search::Work;
 use state::{Hosts, Subject};
 use verify::Verdict;
-
-/// Rules of one flow direction that were found in part and are tried again when more arrives.
-const MAX_PENDING: usize = 64;
-/// Rules of one flow direction that are remembered to have matched.
-const MAX_DONE: usize = 256;
 
 /// Compiled rules. Immutable: inspection threads share it.
 #[derive(Debug)]
@@ -45,65 +45,6 @@ pub struct Engine {
     compiled: Compiled,
     filters: Arc<AlertFilters>,
     hosts: Arc<Hosts>,
-}
-
-/// What one thread needs while it matches; kept between calls so that nothing is allocated.
-#[derive(Debug, Default)]
-pub struct Scratch {
-    candidates: Vec<u32>,
-    matched: Vec<u32>,
-    /// Round in which each rule was last decided to be a candidate or not.
-    seen: Vec<u32>,
-    round: u32,
-    /// Evaluations that were given up after too many steps.
-    pub steps_exceeded: u64,
-    /// Rules that were found in part and for which there was no room: instead of being remembered
-    /// they are found again, by searching the whole window.
-    pub pending_dropped: u64,
-}
-
-/// What is kept of one flow direction between evaluations. Empty without allocation.
-#[derive(Clone, Debug, Default)]
-pub struct FlowMatches {
-    /// Rules that have matched on the stream, and up to where it was seen then: each matches again
-    /// only with what came later.
-    done: Vec<(u32, u64)>,
-    /// Rules whose fast pattern was seen while the rest was still to come.
-    pending: Vec<Pending>,
-    /// There were more of those than are remembered: the next search begins at the window's start.
-    rescan: bool,
-    /// A `pass` rule has matched on the stream: it silences what follows in this direction.
-    passed: bool,
-}
-
-/// What is kept of one transaction between evaluations.
-#[derive(Debug, Default)]
-pub(crate) struct TransactionState {
-    /// Rules that could match, in order.
-    candidates: Vec<u32>,
-    /// Rules that have, each with whether to the server: once in each direction.
-    done: Vec<(u32, bool)>,
-    /// The rules without a pattern are candidates, by direction.
-    begun: [bool; 2],
-}
-
-/// What an evaluation may read and change beside what it looks at.
-#[derive(Debug)]
-pub struct Memory<'a> {
-    /// What rules have set on the flow.
-    pub flow: &'a mut FlowState,
-    /// What is kept of the direction.
-    pub matches: &'a mut FlowMatches,
-    /// What the thread keeps.
-    pub scratch: &'a mut Scratch,
-}
-
-/// A rule that was found in part.
-#[derive(Clone, Copy, Debug)]
-struct Pending {
-    rule: u32,
-    /// Index of a content without which it need not be tried again.
-    awaits: Option<usize>,
 }
 
 impl Engine {
@@ -167,18 +108,81 @@ impl Engine {
         found: &mut dyn FnMut(&Arc<Rule>),
     ) {
         let Memory {
-            flow,
-            matches,
-            scratch,
+            matches, scratch, ..
         } = memory;
         scratch.begin(self.compiled.rules.len());
         if inspection.unit != Unit::Stream {
             self.compiled.candidates(inspection, 0, scratch);
         } else if !matches.passed {
-            let fresh = if matches.rescan { 0 } else { inspection.fresh };
-            self.retry(inspection, matches, scratch);
+            let fresh = self.retry(inspection, matches, scratch);
             self.compiled.candidates(inspection, fresh, scratch);
         }
+        matches.hints.note(&mut scratch.hints, inspection);
+        self.conclude(inspection, memory, found);
+    }
+
+    /// Searches a segment that came in its place once for two evaluations: `packet`, by
+    /// [`Engine::inspect_packet`], and after it `stream`, the window that it ends, by
+    /// [`Engine::inspect_stream`].
+    pub fn search_segment(
+        &self,
+        stream: &Inspection<'_>,
+        packet: &Inspection<'_>,
+        memory: &mut Memory<'_>,
+    ) {
+        let Memory {
+            matches, scratch, ..
+        } = memory;
+        scratch.begin(self.compiled.rules.len());
+        let fresh = self.retry(stream, matches, scratch);
+        self.compiled
+            .segment_candidates(stream, packet, fresh, scratch);
+        if matches.passed {
+            scratch.candidates.clear();
+        }
+        matches.hints.note(&mut scratch.hints, stream);
+        scratch.on_packet.sort_unstable();
+        scratch.on_packet.dedup();
+    }
+
+    /// The evaluation of a packet whose segment was searched.
+    pub fn inspect_packet(
+        &self,
+        packet: &Inspection<'_>,
+        memory: &mut Memory<'_>,
+        found: &mut dyn FnMut(&Arc<Rule>),
+    ) {
+        let swap = |scratch: &mut Scratch| {
+            core::mem::swap(&mut scratch.candidates, &mut scratch.on_packet);
+        };
+        swap(memory.scratch);
+        self.conclude(packet, memory, found);
+        swap(memory.scratch);
+    }
+
+    /// The evaluation of a window whose last segment was searched.
+    pub fn inspect_stream(
+        &self,
+        stream: &Inspection<'_>,
+        memory: &mut Memory<'_>,
+        found: &mut dyn FnMut(&Arc<Rule>),
+    ) {
+        self.conclude(stream, memory, found);
+    }
+
+    /// Tries the candidates.
+    fn conclude(
+        &self,
+        inspection: &Inspection<'_>,
+        memory: &mut Memory<'_>,
+        found: &mut dyn FnMut(&Arc<Rule>),
+    ) {
+        let Memory {
+            flow,
+            matches,
+            scratch,
+        } = memory;
+        scratch.matched.clear();
         scratch.candidates.sort_unstable();
         let mut subject = self.subject(inspection, flow);
         if inspection.unit != Unit::Stream {
@@ -212,7 +216,8 @@ impl Engine {
         let direction = inspection.flow.direction();
         let protocol = inspection.flow.application;
         self.compiled
-            .transaction_candidates(transaction, protocol, direction);
+            .transaction_candidates(transaction, protocol, direction, scratch);
+        matches.hints.give(&mut transaction.matching, direction);
         if matches.passed || transaction.matching.candidates.is_empty() {
             return;
         }
@@ -231,6 +236,10 @@ impl Engine {
             let Some(rule) = self.rule(*index).filter(|_| !matches.passed) else {
                 return false;
             };
+            let elsewhere = |wanted| wanted != inspection.flow.to_server;
+            if rule.flow.to_server.is_some_and(elsewhere) && !rule.transactional {
+                return true;
+            }
             // Once in each direction; a rule about both directions once.
             let side = (
                 *index,
@@ -321,9 +330,14 @@ impl Engine {
     }
 
     /// Makes candidates of the pending rules for which something has arrived; the others stay, and
-    /// are no candidates in this round.
-    fn retry(&self, inspection: &Inspection<'_>, matches: &mut FlowMatches, scratch: &mut Scratch) {
-        matches.rescan = false;
+    /// are no candidates in this round. Returns from where on the data are to be searched.
+    fn retry(
+        &self,
+        inspection: &Inspection<'_>,
+        matches: &mut FlowMatches,
+        scratch: &mut Scratch,
+    ) -> usize {
+        let rescan = core::mem::take(&mut matches.rescan);
         matches.pending.retain(|pending| {
             let arrived = match (pending.awaits, self.rule(pending.rule)) {
                 (Some(content), Some(rule)) => verify::arrived(rule, content, inspection),
@@ -334,6 +348,7 @@ impl Engine {
             }
             !arrived
         });
+        if rescan { 0 } else { inspection.fresh }
     }
 
     /// Tries the candidates. `matches` is what is kept of a stream.
@@ -379,64 +394,6 @@ impl Engine {
 
     fn rule(&self, index: u32) -> Option<&Arc<Rule>> {
         self.compiled.rules.get(usize::try_from(index).ok()?)
-    }
-}
-
-impl Scratch {
-    fn begin(&mut self, rules: usize) {
-        self.candidates.clear();
-        self.matched.clear();
-        self.round = self.round.wrapping_add(1);
-        if self.seen.len() != rules || self.round == 0 {
-            self.seen.clear();
-            self.seen.resize(rules, 0);
-            self.round = 1;
-        }
-    }
-
-    /// Makes a rule a candidate, once a round.
-    fn candidate(&mut self, rule: u32) {
-        if self.mark(rule) {
-            self.candidates.push(rule);
-        }
-    }
-
-    /// Whether this is the first time in this round.
-    fn mark(&mut self, rule: u32) -> bool {
-        let slot = usize::try_from(rule).ok();
-        slot.and_then(|slot| self.seen.get_mut(slot))
-            .is_some_and(|seen| core::mem::replace(seen, self.round) != self.round)
-    }
-}
-
-impl FlowMatches {
-    /// Up to where in the data a rule has matched already; 0 if it has not.
-    fn seen(&self, rule: u32, inspection: &Inspection<'_>) -> usize {
-        let done = self.done.iter().find(|(done, _)| *done == rule);
-        let place = done.map_or(0, |(_, place)| *place);
-        usize::try_from(place.saturating_sub(inspection.data_start)).unwrap_or(usize::MAX)
-    }
-
-    /// Notes that a rule has matched in what has come up to this place.
-    fn finish(&mut self, rule: u32, place: u64) {
-        match self.done.iter_mut().find(|(done, _)| *done == rule) {
-            Some((_, seen)) => *seen = place,
-            None => {
-                if self.done.len() >= MAX_DONE {
-                    self.done.remove(0);
-                }
-                self.done.push((rule, place));
-            }
-        }
-    }
-
-    fn remember(&mut self, pending: Pending, dropped: &mut u64) {
-        if self.pending.len() < MAX_PENDING {
-            self.pending.push(pending);
-        } else {
-            self.rescan = true;
-            *dropped += 1;
-        }
     }
 }
 

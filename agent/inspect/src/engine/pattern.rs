@@ -33,12 +33,22 @@ pub(super) struct FastPattern<'a> {
     pub(super) bound: usize,
 }
 
+/// The pattern to search for first. A rule on transactions may have it in the payload.
+pub(super) fn first_pattern(rule: &Rule) -> Option<FastPattern<'_>> {
+    let on_transactions = rule.on_transactions();
+    if rule.transactional {
+        return None;
+    }
+    fast_pattern(rule, |group| match group.target {
+        Target::Transaction(_) => on_transactions,
+        Target::Payload => true,
+        _ => false,
+    })
+}
+
 /// The pattern to search for first among the groups that `eligible` takes: the author's choice, else
 /// the longest that must be there and is not ordinary.
-pub(super) fn fast_pattern(
-    rule: &Rule,
-    eligible: impl Fn(&Group) -> bool,
-) -> Option<FastPattern<'_>> {
+fn fast_pattern(rule: &Rule, eligible: impl Fn(&Group) -> bool) -> Option<FastPattern<'_>> {
     let absent = |group: &Group| {
         group
             .tests

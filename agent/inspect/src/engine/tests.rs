@@ -2,6 +2,7 @@ use core::net::IpAddr;
 
 use proptest::prelude::*;
 
+use super::memory::MAX_PENDING;
 use super::*;
 use crate::anomaly::AnomalySet;
 use crate::decode::Transport;

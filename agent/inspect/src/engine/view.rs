@@ -51,6 +51,14 @@ pub struct FlowView {
 }
 
 impl FlowView {
+    /// The same where the stream of the data has so many bytes.
+    #[must_use]
+    pub(crate) const fn with_stream(mut self, length: u64) -> Self {
+        let [client, server] = &mut self.stream;
+        *if self.to_server { client } else { server } = length;
+        self
+    }
+
     /// The direction of the data.
     #[must_use]
     pub const fn direction(self) -> Direction {

@@ -93,6 +93,15 @@ impl Stream {
         u64::try_from(self.position).unwrap_or(0)
     }
 
+    /// Whether a segment, once taken in, will be handed out at once, alone and whole.
+    pub(crate) fn continues_with(&self, segment: Segment<'_>, limits: &StreamLimits) -> bool {
+        let length = segment.data.len();
+        segment.sequence == self.next
+            && self.pending.first().is_none()
+            && (1..=limits.window).contains(&length)
+            && usize::try_from(segment.wire) == Ok(length)
+    }
+
     /// Whether a part was not seen, so that `next_sequence` may be far behind the sender.
     pub(crate) const fn has_gaps(&self) -> bool {
         !self.gaps.is_empty()

@@ -12,14 +12,10 @@ use super::{
 };
 use crate::{
     anomaly::{Anomaly, AnomalySet},
-    decode::{Datagram, Headers, PacketView, TcpFlags, Transport},
+    decode::{Datagram, Headers, PacketView, Transport},
     engine::{Engine, FlowView, Inspection, Memory, Rule, Scratch, Unit},
     finding::{ApplicationRecord, Context, RawPacket},
-    flow::{
-        Direction, Flow, StreamLimits, StreamStats,
-        stream::{Event, Segment, Stream},
-        tcp::{self, Phase, SegmentHeader},
-    },
+    flow::{Direction, Flow, tcp::Phase},
     packet::{Packet, Timestamp},
     protocol::{AppProtocol, Limits, Transaction, registry},
     signal::{Attempt, Contact, FlowDirective, Outcome, Signal, SignalSink},
@@ -39,6 +35,8 @@ pub(super) struct Evaluation<'a, S> {
     /// The same as it was captured.
     pub(super) packet: Option<&'a Packet<'a>>,
     pub(super) sink: &'a mut S,
+    /// What the stream hands out next is the whole packet, at which as such no rule has looked.
+    pub(super) with_packet: bool,
 }
 
 impl<'a, S: SignalSink> Evaluation<'a, S> {
@@ -66,77 +64,8 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
         self.transactions(flow, &inspection);
     }
 
-    /// A TCP segment.
-    pub(super) fn segment(
-        &mut self,
-        flow: &mut Flow,
-        mut direction: Direction,
-        header: &SegmentHeader<'_>,
-        datagram: &Datagram<'_>,
-    ) {
-        if self.corrupt() {
-            self.packet(flow, direction, datagram);
-            self.aside(flow, direction, datagram);
-            return;
-        }
-        let before = flow.phase;
-        let tracked = tcp::track(flow, direction, header);
-        // The client goes on, so it was answered.
-        if self.limits.async_oneside && (before, flow.phase) == (Phase::SynSent, Phase::MidStream) {
-            flow.phase = Phase::Established;
-        }
-        // Who was heard first has not begun, where the beginning was not seen.
-        if (before, flow.phase) == (Phase::None, Phase::MidStream)
-            && direction == Direction::ToServer
-            && registry::answers(registry::Transport::Tcp, datagram.payload, ports(flow))
-        {
-            flow.turn();
-            direction = Direction::ToClient;
-        }
-        if let Some(contact) = tracked.contact {
-            self.contact(flow, contact);
-        }
-        if let Some(anomaly) = tracked.anomaly {
-            self.anomaly(flow, direction, anomaly, datagram.payload);
-        }
-        self.packet(flow, direction, datagram);
-        let headers = &datagram.headers;
-        // What a reset carries is a note for people (RFC 9293 section 3.5.3), and no application
-        // gets to see it.
-        let streams = header.payload_length > 0 && !header.flags.any(TcpFlags::RST);
-        if streams && !self.follows(flow) {
-            self.aside(flow, direction, datagram);
-        } else if streams {
-            let segment = Segment {
-                sequence: header.payload_sequence(),
-                data: datagram.payload,
-                wire: header.payload_length,
-                edge: flow.sender(direction).tcp.edge,
-            };
-            let start = flow.sender(direction).tcp.start;
-            let overlap = self.limits.overlap;
-            let (sender, _) = flow.sides_mut(direction);
-            sender.stream.get_or_insert_with(|| {
-                let stream = Stream::new(start.unwrap_or(segment.sequence));
-                Box::new(stream.with_overlap(overlap))
-            });
-            self.stream(flow, direction, headers, |stream, limits, stats, out| {
-                stream.segment(segment, limits, stats, out);
-            });
-        }
-        let reverse = direction.reverse();
-        if let Some(acknowledged) = flow.sender(reverse).tcp.acknowledged_data()
-            && flow.sender(reverse).stream.is_some()
-        {
-            let headers = flow.headers(reverse);
-            self.stream(flow, reverse, &headers, |stream, limits, stats, out| {
-                stream.acknowledged(acknowledged, limits, stats, out);
-            });
-        }
-    }
-
     /// The limits of application protocols, with what the rules in force need.
-    fn protocol_limits(&self) -> Limits {
+    pub(super) fn protocol_limits(&self) -> Limits {
         Limits {
             hashes: self.limits.protocols.hashes || self.engine.wants_hashes(),
             frames: self.engine.frames(),
@@ -145,7 +74,7 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
     }
 
     /// Whether the flow's streams are looked at.
-    fn follows(&self, flow: &Flow) -> bool {
+    pub(super) fn follows(&self, flow: &Flow) -> bool {
         self.limits.midstream || flow.reached() != Phase::MidStream
     }
 
@@ -155,24 +84,6 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
             return flow.established();
         }
         self.limits.midstream && (self.limits.async_oneside || flow.established())
-    }
-
-    /// Whether no receiver takes the packet, where that is to be looked at.
-    fn corrupt(&self) -> bool {
-        // As elsewhere only of TCP: datagrams are inspected whatever it says.
-        let wrong = |view: &PacketView<'_>| {
-            view.protocol == Some(6) && view.checksum_valid() == Some(false)
-        };
-        self.limits.checksums && self.view.is_some_and(wrong)
-    }
-
-    /// A payload that has no place in a stream, for the rules that look at streams.
-    fn aside(&mut self, flow: &mut Flow, direction: Direction, datagram: &Datagram<'_>) {
-        if !datagram.payload.is_empty() {
-            let data = datagram.payload;
-            let event = Event::Aside { data, start: 0 };
-            self.event(flow, direction, &datagram.headers, &event);
-        }
     }
 
     /// Tells the application layer that nothing more comes in one direction.
@@ -185,92 +96,19 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
         }
     }
 
-    /// Has what still waits in one direction matched, and frees its memory.
-    pub(super) fn release(&mut self, flow: &mut Flow, direction: Direction) {
-        if flow.sender(direction).stream.is_some() {
-            let headers = flow.headers(direction);
-            self.stream(flow, direction, &headers, |stream, limits, stats, out| {
-                stream.release(limits, stats, out);
-            });
-        }
-    }
-
-    /// Applies `change` to one direction's stream and evaluates what it hands out.
-    fn stream(
-        &mut self,
-        flow: &mut Flow,
-        direction: Direction,
-        headers: &Headers,
-        change: impl FnOnce(&mut Stream, &StreamLimits, &mut StreamStats, &mut dyn FnMut(Event<'_>)),
-    ) {
-        let Some(mut stream) = flow.sides_mut(direction).0.stream.take() else {
-            return;
-        };
-        let mut stats = core::mem::take(&mut self.stats.streams);
-        change(
-            &mut stream,
-            &self.limits.streams,
-            &mut stats,
-            &mut |event| {
-                self.event(flow, direction, headers, &event);
-            },
-        );
-        self.stats.streams = stats;
-        flow.sides_mut(direction).0.stream = Some(stream);
-    }
-
-    fn event(
-        &mut self,
-        flow: &mut Flow,
-        direction: Direction,
-        headers: &Headers,
-        event: &Event<'_>,
-    ) {
-        match *event {
-            Event::Window { data, start, fresh } => {
-                let new = data.get(fresh..).unwrap_or_default();
-                let ports = ports(flow);
-                let limits = self.protocol_limits();
-                let application = flow.application.get_or_insert_with(|| {
-                    Box::new(Application::new(registry::Transport::Tcp, limits))
-                });
-                // Before and after: what turns out not to have the form is searched.
-                let before = application.encrypted();
-                application.stream(direction, start + fresh as u64, new, ports);
-                let encrypted = before && application.encrypted() && !self.limits.encrypted;
-                let inspection = Inspection {
-                    unit: Unit::Stream,
-                    data_start: start,
-                    fresh,
-                    ..self.inspection(flow, direction, headers, data)
-                };
-                if encrypted {
-                    self.stats.encrypted_bytes += new.len() as u64;
-                } else {
-                    self.inspect(flow, &inspection);
-                }
-                self.transactions(flow, &inspection);
-            }
-            Event::Aside { data, start } => {
-                let inspection = Inspection {
-                    unit: Unit::Stream,
-                    data_start: start,
-                    ..self.inspection(flow, direction, headers, data)
-                };
-                self.inspect(flow, &inspection);
-            }
-            Event::Anomaly(anomaly) => self.anomaly(flow, direction, anomaly, &[]),
-        }
-    }
-
     /// The rules that look at single packets.
-    fn packet(&mut self, flow: &mut Flow, direction: Direction, datagram: &Datagram<'_>) {
+    pub(super) fn packet(
+        &mut self,
+        flow: &mut Flow,
+        direction: Direction,
+        datagram: &Datagram<'_>,
+    ) {
         let inspection = self.inspection(flow, direction, &datagram.headers, datagram.payload);
         self.inspect(flow, &inspection);
     }
 
     /// The evaluation of these bytes as a packet of the flow.
-    fn inspection<'b>(
+    pub(super) fn inspection<'b>(
         &self,
         flow: &Flow,
         direction: Direction,
@@ -313,7 +151,7 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
 
     /// The rules that look at transactions, in the direction of `inspection` and then in the other:
     /// a message of one side can be what ends a transaction of the other.
-    fn transactions(&mut self, flow: &mut Flow, inspection: &Inspection<'_>) {
+    pub(super) fn transactions(&mut self, flow: &mut Flow, inspection: &Inspection<'_>) {
         let Some(mut application) = flow.application.take() else {
             return;
         };
@@ -365,14 +203,14 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
         });
     }
 
-    fn inspect(&mut self, flow: &mut Flow, inspection: &Inspection<'_>) {
+    pub(super) fn inspect(&mut self, flow: &mut Flow, inspection: &Inspection<'_>) {
         self.matching(flow, inspection, |engine, memory, found| {
             engine.inspect(inspection, memory, &mut |rule| found(rule, None));
         });
     }
 
     /// Has `run` match with what the flow remembers, and tells what it finds.
-    fn matching(
+    pub(super) fn matching(
         &mut self,
         flow: &mut Flow,
         inspection: &Inspection<'_>,
@@ -435,7 +273,7 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
         }
     }
 
-    fn contact(&mut self, flow: &Flow, (attempt, outcome): (Attempt, Outcome)) {
+    pub(super) fn contact(&mut self, flow: &Flow, (attempt, outcome): (Attempt, Outcome)) {
         let context = context(
             flow,
             Direction::ToServer,
@@ -451,7 +289,13 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
     }
 
     /// Counts an anomaly of a flow, and tells the first of each kind.
-    fn anomaly(&mut self, flow: &mut Flow, direction: Direction, anomaly: Anomaly, data: &[u8]) {
+    pub(super) fn anomaly(
+        &mut self,
+        flow: &mut Flow,
+        direction: Direction,
+        anomaly: Anomaly,
+        data: &[u8],
+    ) {
         self.stats.count(anomaly);
         let headers = flow.headers(direction);
         let mut events = AnomalySet::default();

@@ -4,13 +4,13 @@ use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use super::super::{
     Rule,
-    matcher::{Matcher, Pattern},
-    pattern::fast_pattern,
+    matcher::{Matcher, Noted, Pattern},
+    pattern::{FastPattern, first_pattern},
 };
 use crate::{
     flow::Direction,
-    protocol::{AppProtocol, Buffer, Transaction},
-    rule::{Group, Target, Transform},
+    protocol::{AppProtocol, Buffer, Instance, Transaction},
+    rule::{Target, Transform},
 };
 
 /// The rules that look at transactions.
@@ -26,6 +26,12 @@ pub(super) struct Buffers {
 /// What rules without a pattern are tried on: the protocol (none: any), whether to the server, and
 /// whether on frames instead of transactions.
 type Unsearched = (Option<AppProtocol>, bool, bool);
+
+/// A buffer that mostly holds the same bytes as another: what is looked for in the first is looked for in
+/// the second too, and the first is searched only where it differs.
+const TWIN: (Buffer, Buffer) = (Buffer::HttpResponseBody, Buffer::FileData);
+/// Bytes before what is new in which twins must be alike: no pattern is longer.
+const LONGEST: usize = 4_096;
 
 /// Rules that search one buffer after the same transforms.
 #[derive(Debug)]
@@ -56,22 +62,14 @@ impl Buffers {
                 let wanted = rule.flow.to_server;
                 wanted.is_none_or(|wanted| wanted == *to_server)
             });
-            let fast = fast_pattern(rule, |group| matches!(group.target, Target::Transaction(_)));
+            let fast = first_pattern(rule);
+            if fast.is_some_and(|fast| fast.group.target == Target::Payload) {
+                continue;
+            }
             for to_server in directions {
                 match &fast {
-                    Some(fast) if !rule.transactional => {
-                        let pattern = Pattern {
-                            bytes: fast.bytes.to_vec(),
-                            bound: fast.bound,
-                            rule: index,
-                        };
-                        if let Some(draft) = draft(&mut drafts, fast.group)
-                            && let Some(list) = draft.patterns.get_mut(usize::from(to_server))
-                        {
-                            list.push(pattern);
-                        }
-                    }
-                    _ => others
+                    Some(fast) => add(&mut drafts, fast, index, to_server),
+                    None => others
                         .entry((rule.application, to_server, rule.on_frames()))
                         .or_default()
                         .push(index),
@@ -103,6 +101,7 @@ impl Buffers {
         transaction: &mut Transaction,
         protocol: Option<AppProtocol>,
         direction: Direction,
+        noted: &mut Noted,
     ) {
         let to_server = direction == Direction::ToServer;
         let mut found = core::mem::take(&mut transaction.matching.candidates);
@@ -149,14 +148,19 @@ impl Buffers {
                 let Some(matcher) = list.matchers.get(side) else {
                     continue;
                 };
+                if list.transforms.is_empty() && has_twin(transaction, instance) {
+                    continue;
+                }
                 if list.transforms.is_empty() {
-                    matcher.find(bytes, 0, instance.scanned(), |rule| push(&mut found, rule));
+                    matcher.find(bytes, 0, instance.scanned(), noted, |rule| {
+                        push(&mut found, rule);
+                    });
                 } else if instance.is_closed() {
                     let mut data = Cow::Borrowed(bytes);
                     for transform in &list.transforms {
                         data = Cow::Owned(transform.apply(&data).into_owned());
                     }
-                    matcher.find(&data, 0, 0, |rule| push(&mut found, rule));
+                    matcher.find(&data, 0, 0, noted, |rule| push(&mut found, rule));
                 }
             }
             transaction.mark_scanned(at);
@@ -165,13 +169,33 @@ impl Buffers {
     }
 }
 
-/// The list that a group's pattern belongs to. Few lists: walking them costs less than a map of keys
-/// that hold patterns.
-fn draft<'a, 'b>(drafts: &'a mut Vec<Draft<'b>>, group: &'b Group) -> Option<&'a mut Draft<'b>> {
-    let Target::Transaction(buffer) = group.target else {
-        return None;
+/// Adds the pattern of a rule to the lists of its buffer.
+fn add<'a>(drafts: &mut Vec<Draft<'a>>, fast: &FastPattern<'a>, rule: u32, to_server: bool) {
+    let Target::Transaction(buffer) = fast.group.target else {
+        return;
     };
-    let transforms = group.transforms.as_slice();
+    let transforms = case_aside(&fast.group.transforms);
+    let twin = (buffer == TWIN.0 && transforms.is_empty()).then_some(TWIN.1);
+    for buffer in [Some(buffer), twin].into_iter().flatten() {
+        if let Some(draft) = draft(drafts, buffer, transforms)
+            && let Some(list) = draft.patterns.get_mut(usize::from(to_server))
+        {
+            list.push(Pattern {
+                bytes: fast.bytes.to_vec(),
+                bound: fast.bound,
+                rule,
+            });
+        }
+    }
+}
+
+/// The list of a buffer after these transforms. Few lists: walking them costs less than a map of keys
+/// that hold patterns.
+fn draft<'a, 'b>(
+    drafts: &'a mut Vec<Draft<'b>>,
+    buffer: Buffer,
+    transforms: &'b [Transform],
+) -> Option<&'a mut Draft<'b>> {
     let known = drafts
         .iter()
         .position(|draft| draft.buffer == buffer && draft.transforms == transforms);
@@ -184,6 +208,34 @@ fn draft<'a, 'b>(drafts: &'a mut Vec<Draft<'b>>, group: &'b Group) -> Option<&'a
         });
     }
     drafts.get_mut(at)
+}
+
+/// Without those at the end that change nothing but case, of which the search takes no notice.
+fn case_aside(mut transforms: &[Transform]) -> &[Transform] {
+    while let Some((
+        Transform::ToLowercase | Transform::ToUppercase | Transform::HeaderLowercase,
+        before,
+    )) = transforms.split_last()
+    {
+        transforms = before;
+    }
+    transforms
+}
+
+/// Whether another buffer has the same bytes, and is searched for the same patterns.
+fn has_twin(transaction: &Transaction, instance: &Instance) -> bool {
+    let scanned = instance.scanned();
+    let fresh = |instance| {
+        let bytes = transaction.bytes(instance);
+        (bytes.len(), bytes.get(scanned.saturating_sub(LONGEST)..))
+    };
+    instance.buffer == TWIN.0
+        && transaction.instances().iter().any(|other| {
+            other.buffer == TWIN.1
+                && other.direction == instance.direction
+                && other.scanned() == scanned
+                && fresh(other) == fresh(instance)
+        })
 }
 
 /// Adds a rule once, in order.

@@ -6,8 +6,8 @@ use super::super::{
     Inspection, Rule, Unit,
     addresses::Addresses,
     gate::few_ports,
-    matcher::{Matcher, Pattern},
-    pattern::fast_pattern,
+    matcher::{Matcher, Noted, Pattern},
+    pattern::{FastPattern, first_pattern},
 };
 use crate::{
     decode::Transport,
@@ -23,6 +23,9 @@ const UDP: u8 = 17;
 pub(super) struct Payloads {
     /// Indexed by [`Kind`] and direction.
     groups: Vec<Group>,
+    /// The unbounded patterns of streams and of TCP packets together, by direction: a segment in its place
+    /// is searched once for both.
+    segments: [Matcher; 2],
 }
 
 /// What a rule looks at.
@@ -47,6 +50,23 @@ const KINDS: [Kind; 7] = [
     Kind::StreamEvent,
 ];
 
+/// As what a segment is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Side {
+    Stream,
+    Packet,
+}
+
+/// A group before its patterns are compiled.
+#[derive(Default)]
+struct Draft {
+    patterns: Vec<Pattern>,
+    others: Vec<u32>,
+    addresses: Vec<(u32, Arc<Rule>)>,
+    by_port: HashMap<u16, Vec<Pattern>>,
+    by_protocol: HashMap<AppProtocol, Vec<Pattern>>,
+}
+
 /// Rules for one kind and direction.
 #[derive(Debug)]
 struct Group {
@@ -63,9 +83,20 @@ struct Group {
 
 impl Payloads {
     pub(super) fn new(rules: &[Arc<Rule>]) -> Self {
-        let of = |kind| [false, true].map(|to_server| Group::new(rules, kind, to_server));
+        let of = |kind| [false, true].map(|to_server| (kind, to_server));
+        let drafts = KINDS.into_iter().flat_map(of);
+        let drafts: Vec<Draft> = drafts
+            .map(|(kind, to_server)| Draft::new(rules, kind, to_server))
+            .collect();
+        let segments = [false, true].map(|to_server| {
+            let kinds = [Kind::TcpStream, Kind::TcpPacket];
+            let drafts = kinds.map(|kind| drafts.get(kind.position(to_server)));
+            let patterns = drafts.into_iter().flatten().flat_map(|it| &it.patterns);
+            Matcher::anywhere(patterns.cloned().collect())
+        });
         Self {
-            groups: KINDS.into_iter().flat_map(of).collect(),
+            groups: drafts.into_iter().map(Group::new).collect(),
+            segments,
         }
     }
 
@@ -74,8 +105,51 @@ impl Payloads {
         &self,
         inspection: &Inspection<'_>,
         fresh: usize,
+        noted: &mut Noted,
         mut candidate: impl FnMut(u32),
     ) {
+        let Some(group) = self.group(inspection) else {
+            return;
+        };
+        let (data, start) = (inspection.data, inspection.data_start);
+        group
+            .matcher
+            .find(data, start, fresh, noted, &mut candidate);
+        group.special(inspection, fresh, noted, candidate);
+    }
+
+    /// The same for a segment that came in its place, as a part of the stream and as a packet: each rule
+    /// goes to the one or the other, those whose pattern is in the stream to both.
+    pub(super) fn of_segment(
+        &self,
+        stream: &Inspection<'_>,
+        packet: &Inspection<'_>,
+        fresh: usize,
+        noted: &mut Noted,
+        mut candidate: impl FnMut(u32, Side),
+    ) {
+        let Some(matcher) = self.segments.get(usize::from(stream.flow.to_server)) else {
+            return;
+        };
+        let mut both = |rule| {
+            candidate(rule, Side::Stream);
+            candidate(rule, Side::Packet);
+        };
+        matcher.find(stream.data, stream.data_start, fresh, noted, &mut both);
+        for (inspection, fresh, side) in [(stream, fresh, Side::Stream), (packet, 0, Side::Packet)]
+        {
+            let mut candidate = |rule| candidate(rule, side);
+            if let Some(group) = self.group(inspection) {
+                let (data, start) = (inspection.data, inspection.data_start);
+                group
+                    .matcher
+                    .find_head(data, start, fresh, noted, &mut candidate);
+                group.special(inspection, fresh, noted, candidate);
+            }
+        }
+    }
+
+    fn group(&self, inspection: &Inspection<'_>) -> Option<&Group> {
         let kind = match (inspection.unit, inspection.headers.transport) {
             (Unit::Stream, _) => Kind::TcpStream,
             (Unit::Frame, _) => Kind::Frame,
@@ -85,86 +159,121 @@ impl Payloads {
             (Unit::Packet, Transport::Icmp { .. }) => Kind::Icmp,
             (Unit::Packet, _) => Kind::Other,
         };
-        let position = KINDS.iter().position(|of| *of == kind).unwrap_or(0) * 2;
-        let Some(group) = self
-            .groups
-            .get(position + usize::from(inspection.flow.to_server))
-        else {
-            return;
-        };
+        self.groups.get(kind.position(inspection.flow.to_server))
+    }
+}
+
+impl Kind {
+    /// Where its group of a direction is.
+    fn position(self, to_server: bool) -> usize {
+        let kind = KINDS.iter().position(|of| *of == self);
+        kind.unwrap_or(0) * 2 + usize::from(to_server)
+    }
+}
+
+impl Group {
+    fn new(draft: Draft) -> Self {
+        let by_port = draft.by_port.into_iter();
+        let by_protocol = draft.by_protocol.into_iter();
+        let addresses = draft.addresses.iter();
+        Self {
+            matcher: Matcher::new(draft.patterns),
+            by_port: by_port.map(|(port, of)| (port, Matcher::new(of))).collect(),
+            by_protocol: by_protocol.map(|(it, of)| (it, Matcher::new(of))).collect(),
+            others: draft.others,
+            addresses: Addresses::new(addresses.map(|(index, rule)| (*index, &**rule))),
+        }
+    }
+
+    /// What there is beside the patterns that all data are searched for.
+    fn special(
+        &self,
+        inspection: &Inspection<'_>,
+        fresh: usize,
+        noted: &mut Noted,
+        mut candidate: impl FnMut(u32),
+    ) {
         let flow = &inspection.flow;
         let ports = inspection.headers.ports();
         let port = if flow.to_server { ports.1 } else { ports.0 };
         let (data, start) = (inspection.data, inspection.data_start);
-        let mut find = |matcher: &Matcher| matcher.find(data, start, fresh, &mut candidate);
-        find(&group.matcher);
-        group.by_port.get(&port).into_iter().for_each(&mut find);
-        for (protocol, matcher) in &group.by_protocol {
+        let mut find = |matcher: &Matcher| {
+            matcher.find(data, start, fresh, noted, &mut candidate);
+        };
+        self.by_port.get(&port).into_iter().for_each(&mut find);
+        for (protocol, matcher) in &self.by_protocol {
             let speaks = flow.application.map(|spoken| protocol.includes(spoken));
             // While it is not known, what is found is kept in mind.
             if speaks.unwrap_or(!flow.application_failed) {
                 find(matcher);
             }
         }
-        group.others.iter().for_each(|rule| candidate(*rule));
+        self.others.iter().for_each(|rule| candidate(*rule));
         let [to_server, to_client] = flow.packets;
         let sent = if flow.to_server { to_server } else { to_client };
         // Their answer is the same for all packets of a flow.
         if sent <= 1 {
             let (source, destination) = (inspection.headers.source, inspection.headers.destination);
-            group.addresses.find(source, destination, candidate);
+            self.addresses.find(source, destination, candidate);
         }
     }
 }
 
-impl Group {
+impl Draft {
     fn new(rules: &[Arc<Rule>], kind: Kind, to_server: bool) -> Self {
-        let mut patterns = Vec::new();
-        let mut by_port = HashMap::<u16, Vec<Pattern>>::new();
-        let mut by_protocol = HashMap::<AppProtocol, Vec<Pattern>>::new();
-        let mut others = Vec::new();
-        let mut addresses = Vec::new();
+        let mut draft = Self::default();
         for (index, rule) in (0_u32..).zip(rules) {
             let direction = rule.flow.to_server.is_none_or(|wanted| wanted == to_server);
-            if !direction || !looks_at(rule, kind) {
+            let fast = first_pattern(rule);
+            let hints = hints_at(rule, kind, fast);
+            if !direction || !hints && !looks_at(rule, kind) {
                 continue;
             }
-            match fast_pattern(rule, |group| group.target == Target::Payload) {
-                Some(fast) => {
-                    let pattern = Pattern {
-                        bytes: fast.bytes.to_vec(),
-                        bound: fast.bound,
-                        rule: index,
-                    };
-                    let ports = few_ports(rule, to_server);
-                    match (pattern.takes_a_pass(), ports, rule.application) {
-                        (true, Some(ports), _) => {
-                            for port in ports {
-                                by_port.entry(port).or_default().push(pattern.clone());
-                            }
-                        }
-                        (true, None, Some(protocol)) => {
-                            by_protocol.entry(protocol).or_default().push(pattern);
-                        }
-                        _ => patterns.push(pattern),
-                    }
-                }
+            match fast {
+                Some(fast) => draft.add(index, rule, fast, to_server),
                 None if rule.about_flow() == Some(AboutFlow::Addresses) => {
-                    addresses.push((index, &**rule));
+                    draft.addresses.push((index, Arc::clone(rule)));
                 }
-                None => others.push(index),
+                None => draft.others.push(index),
             }
         }
-        let by_port = by_port.into_iter();
-        let by_protocol = by_protocol.into_iter();
-        Self {
-            matcher: Matcher::new(patterns),
-            by_port: by_port.map(|(port, of)| (port, Matcher::new(of))).collect(),
-            by_protocol: by_protocol.map(|(it, of)| (it, Matcher::new(of))).collect(),
-            others,
-            addresses: Addresses::new(addresses),
+        draft
+    }
+
+    fn add(&mut self, index: u32, rule: &Rule, fast: FastPattern<'_>, to_server: bool) {
+        let pattern = Pattern {
+            bytes: fast.bytes.to_vec(),
+            bound: fast.bound,
+            rule: index,
+        };
+        let ports = few_ports(rule, to_server);
+        match (pattern.takes_a_pass(), ports, rule.application) {
+            (true, Some(ports), _) => {
+                for port in ports {
+                    self.by_port.entry(port).or_default().push(pattern.clone());
+                }
+            }
+            (true, None, Some(protocol)) => {
+                self.by_protocol.entry(protocol).or_default().push(pattern);
+            }
+            _ => self.patterns.push(pattern),
         }
     }
+}
+
+/// Whether a rule on transactions has its pattern in payloads of this kind.
+fn hints_at(rule: &Rule, kind: Kind, fast: Option<FastPattern<'_>>) -> bool {
+    let transport = match kind {
+        Kind::TcpStream => registry::Transport::Tcp,
+        Kind::Udp => registry::Transport::Udp,
+        _ => return false,
+    };
+    let carried = rule
+        .application
+        .is_none_or(|protocol| registry::carries(transport, protocol));
+    carried
+        && rule.on_transactions()
+        && fast.is_some_and(|fast| fast.group.target == Target::Payload)
 }
 
 pub(super) fn looks_at(rule: &Rule, kind: Kind) -> bool {

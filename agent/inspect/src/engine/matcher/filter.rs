@@ -7,6 +7,40 @@ use super::{Pattern, grams::Grams, shorts::Shorts};
 /// The bit that tells upper from lower case.
 pub(super) const CASE: u8 = 0x20;
 
+/// Patterns that were confirmed in one pass, so that each is once: kept by who searches, between passes
+/// empty. One bit each.
+#[derive(Debug, Default)]
+pub(in super::super) struct Noted {
+    bits: Vec<u64>,
+    set: Vec<u32>,
+}
+
+impl Noted {
+    fn has(&self, pattern: u32) -> bool {
+        let word = self.bits.get(wide(pattern >> 6));
+        word.is_some_and(|word| word >> (pattern & 63) & 1 != 0)
+    }
+
+    fn add(&mut self, pattern: u32) {
+        let at = wide(pattern >> 6);
+        if at >= self.bits.len() {
+            self.bits.resize(at + 1, 0);
+        }
+        if let Some(word) = self.bits.get_mut(at) {
+            *word |= 1 << (pattern & 63);
+        }
+        self.set.push(pattern);
+    }
+
+    fn clear(&mut self) {
+        for pattern in self.set.drain(..) {
+            if let Some(word) = self.bits.get_mut(wide(pattern >> 6)) {
+                *word = 0;
+            }
+        }
+    }
+}
+
 /// Patterns without bounds.
 #[derive(Debug, Default)]
 pub(super) struct Filter {
@@ -62,44 +96,50 @@ impl Filter {
         filter
     }
 
-    /// Hands each rule of which a pattern ends after `fresh` to `candidate`.
-    pub(super) fn find(&self, data: &[u8], fresh: usize, candidate: &mut impl FnMut(u32)) {
+    /// Hands each rule of which a pattern ends after `fresh` to `candidate`, once for each pattern.
+    pub(super) fn find(
+        &self,
+        data: &[u8],
+        fresh: usize,
+        noted: &mut Noted,
+        candidate: &mut impl FnMut(u32),
+    ) {
         if self.patterns.is_empty() {
             return;
         }
         // What ends in fresh bytes is noticed at most its reach before them.
         let from = fresh.saturating_sub(self.reach.saturating_sub(1));
-        let mut hit = |pattern: u32, at: usize| self.confirm(pattern, data, at, fresh, candidate);
+        // Whether the pattern need not be looked for any more.
+        let mut hit = |pattern: u32, at: usize| {
+            if noted.has(pattern) {
+                return true;
+            }
+            let Some(entry) = self.patterns.get(wide(pattern)) else {
+                return true;
+            };
+            let there = self.is_at(*entry, data, at, fresh);
+            if there {
+                noted.add(pattern);
+                let rules = self.rules.get(wide(entry.rules)..wide(entry.rules_end));
+                let rules = rules.unwrap_or_default();
+                rules.iter().for_each(|rule| candidate(*rule));
+            }
+            there
+        };
         self.grams.find(data, from, &mut hit);
         self.shorts.find(data, from, &mut hit);
+        noted.clear();
     }
 
     /// Whether the pattern is at `at`, and ends after `fresh`.
-    fn confirm(
-        &self,
-        pattern: u32,
-        data: &[u8],
-        at: usize,
-        fresh: usize,
-        candidate: &mut impl FnMut(u32),
-    ) {
-        let Some(entry) = self.patterns.get(wide(pattern)) else {
-            return;
-        };
+    fn is_at(&self, entry: Entry, data: &[u8], at: usize, fresh: usize) -> bool {
         let (start, length) = (wide(entry.start), wide(entry.length));
-        let (Some(bytes), Some(there)) = (
-            self.bytes.get(start..start + length),
-            data.get(at..at + length),
-        ) else {
-            return;
-        };
-        if at + length > fresh && there.eq_ignore_ascii_case(bytes) {
-            let rules = self.rules.get(wide(entry.rules)..wide(entry.rules_end));
-            rules
-                .into_iter()
-                .flatten()
-                .for_each(|rule| candidate(*rule));
-        }
+        let pattern = self.bytes.get(start..start + length);
+        let there = data.get(at..at + length);
+        at + length > fresh
+            && pattern
+                .zip(there)
+                .is_some_and(|(pattern, there)| there.eq_ignore_ascii_case(pattern))
     }
 }
 

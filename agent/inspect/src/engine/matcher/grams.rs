@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::filter::{CASE, small, wide};
+use super::filter::{CASE, wide};
 use crate::rarity;
 
 /// Bytes of a gram.
@@ -20,8 +20,8 @@ const LARGE: usize = 1 << 13;
 const FURTHEST: usize = 200;
 /// What sharing a gram with one other pattern costs, as a score.
 const SHARED: u32 = 2;
-/// 32 less the bits of a bucket's number.
-const BUCKET_SHIFT: u32 = 32 - 12;
+/// Most buckets.
+const BUCKETS: usize = 1 << 16;
 
 /// Two grams of each pattern of three bytes and more: one for where the pattern begins at an even
 /// place of the data, one for odd places. A gram of which a pattern has but three bytes is there with
@@ -32,6 +32,8 @@ pub(super) struct Grams {
     map: Vec<u64>,
     /// First position in `list` of each bucket, and the end of the last.
     buckets: Vec<u32>,
+    /// 32 less the bits of a bucket's number.
+    bucket_shift: u32,
     list: Vec<Gram>,
     /// Bytes from a gram to the end of its pattern, at most.
     reach: usize,
@@ -44,6 +46,11 @@ struct Gram {
     /// Where in the pattern; -1 is a byte before it.
     offset: i32,
     pattern: u32,
+    /// A byte of the pattern outside of the gram, folded, and where it is as seen from the gram: most
+    /// places with a common gram are told apart by it, without a look at the pattern. The gram's own first
+    /// byte where the pattern has no other.
+    probe: u8,
+    probe_offset: i32,
 }
 
 impl Grams {
@@ -61,8 +68,9 @@ impl Grams {
             for parity in [0, 1] {
                 let before = list.len();
                 add(&mut list, &mut used, pattern, bytes, parity);
-                for gram in list.iter().skip(before) {
+                for gram in list.iter_mut().skip(before) {
                     reach = reach.max(back(bytes.len(), gram.offset).unwrap_or(0));
+                    gram.set_probe(bytes);
                 }
             }
         }
@@ -79,12 +87,25 @@ impl Grams {
                 *word |= 1_u64 << bit;
             }
         }
-        list.sort_by_key(|gram| (bucket(gram.bytes), gram.bytes));
-        let starts = 0..=1 << (u32::BITS - BUCKET_SHIFT);
-        let start = |number| list.partition_point(|gram| bucket(gram.bytes) < number);
+        // Few grams in a bucket: places that hit by chance meet one or two.
+        let count = (2 * list.len()).next_power_of_two().min(BUCKETS);
+        let bucket_shift = u32::BITS - count.ilog2();
+        list.sort_by_key(|gram| (bucket(gram.bytes, bucket_shift), gram.bytes));
+        let mut buckets = vec![0; count + 1];
+        for gram in &list {
+            if let Some(end) = buckets.get_mut(bucket(gram.bytes, bucket_shift) + 1) {
+                *end += 1;
+            }
+        }
+        let mut start = 0;
+        for bucket in &mut buckets {
+            start += *bucket;
+            *bucket = start;
+        }
         Self {
             map,
-            buckets: starts.map(|number| small(start(number))).collect(),
+            buckets,
+            bucket_shift,
             list,
             reach,
         }
@@ -95,7 +116,7 @@ impl Grams {
     }
 
     /// Hands each place where a pattern could begin to `hit`. Grams are looked up from `from` on.
-    pub(super) fn find(&self, data: &[u8], from: usize, hit: &mut impl FnMut(u32, usize)) {
+    pub(super) fn find(&self, data: &[u8], from: usize, hit: &mut impl FnMut(u32, usize) -> bool) {
         let map = self.map.as_slice();
         if let Ok(map) = <&[u64; SMALL]>::try_from(map) {
             self.scan(map, data, from, hit);
@@ -111,13 +132,13 @@ impl Grams {
         map: &[u64; WORDS],
         data: &[u8],
         from: usize,
-        hit: &mut impl FnMut(u32, usize),
+        hit: &mut impl FnMut(u32, usize) -> bool,
     ) {
         let data = data.get(from..).unwrap_or_default();
         let mut look = |at: usize, gram: u32| {
             let (word, bit) = place(gram, WORDS);
             if map.get(word).is_some_and(|word| word >> bit & 1 != 0) {
-                self.look(gram, from + at, hit);
+                self.look(gram, data, at, from, hit);
             }
         };
         // Eight bytes hold three grams, and the first half of a fourth that the next eight end.
@@ -145,9 +166,17 @@ impl Grams {
         }
     }
 
+    /// Looks up the gram at `at` of the data, which begins `from` bytes after the start.
     #[cold]
-    fn look(&self, bytes: u32, at: usize, hit: &mut impl FnMut(u32, usize)) {
-        let bucket = wide(bucket(bytes));
+    fn look(
+        &self,
+        bytes: u32,
+        data: &[u8],
+        at: usize,
+        from: usize,
+        hit: &mut impl FnMut(u32, usize) -> bool,
+    ) {
+        let bucket = bucket(bytes, self.bucket_shift);
         let (Some(start), Some(end)) = (self.buckets.get(bucket), self.buckets.get(bucket + 1))
         else {
             return;
@@ -155,11 +184,39 @@ impl Grams {
         let list = self.list.get(wide(*start)..wide(*end));
         for gram in list.into_iter().flatten() {
             if gram.bytes == bytes
-                && let Some(start) = back(at, gram.offset)
+                && gram.may_be_at(data, at)
+                && let Some(start) = back(from + at, gram.offset)
             {
                 hit(gram.pattern, start);
             }
         }
+    }
+}
+
+impl Gram {
+    fn set_probe(&mut self, pattern: &[u8]) {
+        let places = (0_i32..).zip(pattern);
+        let others = places.filter_map(|(at, byte)| {
+            let offset = at - self.offset;
+            let inside = usize::try_from(offset).is_ok_and(|offset| offset < GRAM);
+            (!inside).then_some((offset, *byte))
+        });
+        let rarest = others.min_by_key(|(_, byte)| rarity::score(&[*byte]));
+        let [first, ..] = self.bytes.to_le_bytes();
+        let (offset, byte) = rarest.unwrap_or((0, first));
+        (self.probe_offset, self.probe) = (offset, byte | CASE);
+    }
+
+    /// Whether the probe is where it must be. What lies before the data is not looked at.
+    fn may_be_at(&self, data: &[u8], at: usize) -> bool {
+        let Some(place) = isize::try_from(self.probe_offset)
+            .ok()
+            .and_then(|offset| at.checked_add_signed(offset))
+        else {
+            return true;
+        };
+        data.get(place)
+            .is_some_and(|byte| byte | CASE == self.probe)
     }
 }
 
@@ -186,6 +243,8 @@ fn add(
             bytes,
             offset,
             pattern,
+            probe: 0,
+            probe_offset: 0,
         });
     };
     match (best, bytes, parity) {
@@ -232,8 +291,8 @@ const fn place(gram: u32, words: usize) -> (usize, u32) {
     (wide(hash >> shift), hash >> (shift - 6) & 63)
 }
 
-const fn bucket(gram: u32) -> u32 {
-    hash(gram) >> BUCKET_SHIFT
+const fn bucket(gram: u32, shift: u32) -> usize {
+    wide(hash(gram) >> shift)
 }
 
 /// Multiplicative hashing (Knuth, The Art of Computer Programming, volume 3, section 6.4).

@@ -63,7 +63,7 @@ impl Shorts {
     }
 
     /// Hands each place where a pattern could begin, from `from` on, to `hit`.
-    pub(super) fn find(&self, data: &[u8], from: usize, hit: &mut impl FnMut(u32, usize)) {
+    pub(super) fn find(&self, data: &[u8], from: usize, hit: &mut impl FnMut(u32, usize) -> bool) {
         match self {
             Self::None => {}
             Self::Few(bytes) => bytes.iter().for_each(|byte| byte.find(data, from, hit)),
@@ -82,18 +82,17 @@ impl Byte {
         })
     }
 
-    fn find(&self, data: &[u8], from: usize, hit: &mut impl FnMut(u32, usize)) {
+    fn find(&self, data: &[u8], from: usize, hit: &mut impl FnMut(u32, usize) -> bool) {
         let rest = data.get(from..).unwrap_or_default();
         let mut found = |at: usize| {
-            if let Some(start) = (from + at).checked_sub(self.offset) {
-                hit(self.pattern, start);
-            }
+            let start = (from + at).checked_sub(self.offset);
+            start.is_some_and(|start| hit(self.pattern, start))
         };
         let upper = self.byte.to_ascii_uppercase();
         if upper == self.byte {
-            memchr_iter(self.byte, rest).for_each(&mut found);
+            memchr_iter(self.byte, rest).any(&mut found);
         } else {
-            memchr2_iter(self.byte, upper, rest).for_each(&mut found);
+            memchr2_iter(self.byte, upper, rest).any(&mut found);
         }
     }
 }
@@ -124,7 +123,7 @@ impl Pairs {
         pairs
     }
 
-    fn find(&self, data: &[u8], from: usize, hit: &mut impl FnMut(u32, usize)) {
+    fn find(&self, data: &[u8], from: usize, hit: &mut impl FnMut(u32, usize) -> bool) {
         let data = data.get(from..).unwrap_or_default();
         let mut look = |at: usize, pair: u16| {
             let word = self.map.get(usize::from(pair >> 6));
@@ -154,7 +153,7 @@ impl Pairs {
     }
 
     #[cold]
-    fn look(&self, pair: u16, at: usize, hit: &mut impl FnMut(u32, usize)) {
+    fn look(&self, pair: u16, at: usize, hit: &mut impl FnMut(u32, usize) -> bool) {
         for pattern in self.patterns.get(&pair).into_iter().flatten() {
             hit(*pattern, at);
         }

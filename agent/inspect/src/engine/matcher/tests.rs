@@ -13,7 +13,9 @@ fn matcher(patterns: &[(&[u8], usize)]) -> Matcher {
 
 fn found(matcher: &Matcher, data: &[u8], start: u64, fresh: usize) -> Vec<u32> {
     let mut rules = Vec::new();
-    matcher.find(data, start, fresh, |rule| rules.push(rule));
+    matcher.find(data, start, fresh, &mut Noted::default(), |rule| {
+        rules.push(rule)
+    });
     rules.sort_unstable();
     rules.dedup();
     rules
