@@ -132,7 +132,7 @@ fn doctor_names_what_is_missing_and_what_to_do() {
         "{report}"
     );
     assert!(
-        report.contains("warn  no Docker at /nonexistent/docker.sock"),
+        report.contains("warn  no container runtime at /nonexistent/docker.sock, "),
         "{report}"
     );
     assert!(report.ends_with(" to repair\n"), "{report}");

@@ -132,7 +132,7 @@ fn containers_that_run_already_are_known_with_all_that_docker_tells() -> Result<
     let census = watcher.informed()?;
     let runtimes = census.runtimes();
     assert!(
-        matches!(&runtimes[0].state, RuntimeState::Reachable { version } if !version.is_empty()),
+        matches!(&runtimes[0].state, RuntimeState::Reachable { version, .. } if !version.is_empty()),
         "{runtimes:?}"
     );
 

@@ -23,6 +23,7 @@ use crate::{
 
 pub use events::{Located, write_events};
 use head::Head;
+pub(crate) use head::PodFields;
 pub(super) use head::protocol_name;
 pub use head::{LABELS_MAX, OTHERS_MAX};
 

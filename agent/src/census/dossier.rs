@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
+use super::identity::{PodSandbox, Runtime};
+
 /// What a runtime told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Dossier {
@@ -14,6 +16,9 @@ pub(super) struct Dossier {
     pub(super) pid: u32,
     pub(super) host_network: bool,
     pub(super) joins: Option<String>,
+    pub(super) pod: Option<PodSandbox>,
+    /// What kind of runtime told it.
+    pub(super) kind: Runtime,
     pub(super) addresses: Vec<IpAddr>,
     /// Whether it is from an inspection; an event alone tells name, image and labels.
     pub(super) complete: bool,
@@ -27,6 +32,8 @@ pub(super) struct Dossier {
 const MAX_TEXT: usize = 512;
 /// Labels kept of one container.
 const MAX_LABELS: usize = 64;
+/// Labels that say whose a container is begin so.
+const OWNERS: [&str; 2] = ["com.docker.compose.", "io.kubernetes."];
 /// Longest label key or value kept, in bytes.
 const MAX_LABEL: usize = 1_024;
 /// Assigned addresses kept of one container.
@@ -38,12 +45,22 @@ impl Dossier {
         for text in [&mut self.name, &mut self.image, &mut self.image_digest] {
             truncate(text, MAX_TEXT);
         }
-        // Compose's own come first, whatever else there is.
-        let (compose, mut rest): (BTreeMap<_, _>, BTreeMap<_, _>) = self
+        if let Some(pod) = &mut self.pod {
+            for text in [
+                &mut pod.namespace,
+                &mut pod.name,
+                &mut pod.uid,
+                &mut pod.sandbox_id,
+            ] {
+                truncate(text, MAX_TEXT);
+            }
+        }
+        // Those of orchestrators come first, whatever else there is.
+        let (owners, mut rest): (BTreeMap<_, _>, BTreeMap<_, _>) = self
             .labels
             .into_iter()
-            .partition(|(key, _)| key.starts_with("com.docker.compose."));
-        self.labels = compose.into_iter().take(MAX_LABELS).collect();
+            .partition(|(key, _)| OWNERS.iter().any(|prefix| key.starts_with(prefix)));
+        self.labels = owners.into_iter().take(MAX_LABELS).collect();
         while self.labels.len() < MAX_LABELS
             && let Some((mut key, mut value)) = rest.pop_first()
         {
@@ -65,6 +82,7 @@ impl Dossier {
         if newer.complete {
             let addresses = std::mem::take(&mut self.addresses);
             let digest = std::mem::take(&mut self.image_digest);
+            let pod = self.pod.take();
             *self = newer;
             // A container that has ended has no addresses any more; its traffic had.
             if self.addresses.is_empty() && self.pid == 0 {
@@ -73,6 +91,7 @@ impl Dossier {
             if self.image_digest.is_empty() {
                 self.image_digest = digest;
             }
+            self.pod = self.pod.take().or(pod);
         } else {
             self.name = newer.name;
             if !self.complete {

@@ -21,6 +21,35 @@ pub enum Runtime {
     Other,
 }
 
+impl std::fmt::Display for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Docker => "docker",
+            Self::Containerd => "containerd",
+            Self::CriO => "cri-o",
+            Self::Podman => "podman",
+            Self::Other => "other",
+        })
+    }
+}
+
+/// What a pod's sandbox is called among the pod's containers: it holds their network namespace and
+/// does nothing (the "pause" container).
+pub const POD_CONTAINER: &str = "POD";
+
+/// The pod that a container is in, as the runtime tells (CRI `PodSandboxMetadata`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PodSandbox {
+    /// Kubernetes namespace.
+    pub namespace: String,
+    /// Name of the pod.
+    pub name: String,
+    /// Uid of the pod.
+    pub uid: String,
+    /// Id of the container that holds the pod's network namespace.
+    pub sandbox_id: String,
+}
+
 /// One container's dossier. Outlives the container for the configured time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Container {
@@ -59,8 +88,11 @@ pub struct Container {
     pub addresses: Vec<IpAddr>,
     /// Those of them that its runtime assigned. The others the container may have given itself.
     pub assigned: Vec<IpAddr>,
-    /// Id of the container whose network namespace it joined (`--network container:X`).
+    /// Id of the container whose network namespace it joined (`--network container:X`, or the
+    /// pod's sandbox).
     pub joins: Option<String>,
+    /// The pod that it is in.
+    pub pod: Option<PodSandbox>,
     /// Unix time in seconds at which it was seen to be gone.
     pub gone_since: Option<u64>,
     /// Why name, image and labels are missing, when they are.
@@ -73,6 +105,8 @@ pub struct Container {
 pub enum UnknownReason {
     /// No container runtime's API could be asked: identity is from cgroupfs and procfs alone.
     NoRuntimeApi,
+    /// A container runtime's API is there and does not answer as it should.
+    RuntimeUnreachable,
     /// The runtime's API has been asked and has not answered yet.
     RuntimePending,
     /// The runtime does not know this id.

@@ -1,12 +1,11 @@
 //! Who is who: cgroup ids, links and addresses to containers, as an immutable snapshot.
 //!
 //! Three threads look at the host and one task at each runtime's API: `announce` tells of links,
-//! `watch` of cgroups, `docker` of names; `service` puts together what they say and publishes a
+//! `watch` of cgroups, `runtime` of names; `service` puts together what they say and publishes a
 //! [`Snapshot`]. Readers never wait for any of them.
 
 mod announce;
 pub mod cgroup;
-mod docker;
 mod dossier;
 pub mod identity;
 pub mod links;
@@ -16,6 +15,7 @@ mod namespace;
 mod netlink;
 mod report;
 mod roster;
+mod runtime;
 mod service;
 mod shared;
 mod snapshot;
@@ -40,14 +40,17 @@ use hydrophone_inspect::packet::Owner;
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::mpsc;
 
-pub use identity::{Container, Evidence, Host, Identity, Runtime, UnknownReason};
+pub use identity::{
+    Container, Evidence, Host, Identity, POD_CONTAINER, PodSandbox, Runtime, UnknownReason,
+};
 pub use links::{Link, LinkEvent, LinkKind};
 pub use monitor::LinkMonitor;
-pub use report::{CensusFigures, RuntimeReport, RuntimeState};
+pub use report::{CensusFigures, RuntimeApi, RuntimeReport, RuntimeState};
 pub use snapshot::Snapshot;
 
 use cgroup::{CgroupMounts, Cgroups};
 use message::{Counters, Message};
+use runtime::Source;
 use service::Service;
 use shared::Shared;
 use watch::Watch;
@@ -55,8 +58,11 @@ use watch::Watch;
 /// How the census works.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CensusConfig {
-    /// Sockets of Docker Engine's API. Those that are not there are looked for again.
+    /// Sockets of Docker Engine's API, which podman speaks, too. Those that are not there are
+    /// looked for again.
     pub docker_sockets: Vec<PathBuf>,
+    /// Sockets on which containerd or CRI-O speak CRI. Likewise.
+    pub cri_sockets: Vec<PathBuf>,
     /// How long a container that has gone stays known.
     pub retention: Duration,
     /// How long an alert may wait for the name of a container that has just started.
@@ -70,7 +76,16 @@ pub struct CensusConfig {
 impl Default for CensusConfig {
     fn default() -> Self {
         Self {
-            docker_sockets: vec![PathBuf::from("/var/run/docker.sock")],
+            docker_sockets: ["/var/run/docker.sock", "/run/podman/podman.sock"]
+                .map(PathBuf::from)
+                .into(),
+            cri_sockets: [
+                "/run/containerd/containerd.sock",
+                "/run/crio/crio.sock",
+                "/run/k3s/containerd/containerd.sock",
+            ]
+            .map(PathBuf::from)
+            .into(),
             retention: Duration::from_secs(3_600),
             patience: Duration::from_millis(300),
             max_gone: 10_000,
@@ -80,15 +95,22 @@ impl Default for CensusConfig {
 }
 
 impl CensusConfig {
-    /// The sockets, each engine once although paths may lead to the same one.
-    fn sockets(&self) -> Vec<PathBuf> {
+    /// The runtimes, each once although paths may lead to the same one.
+    fn sources(&self) -> Vec<Source> {
         let mut seen = HashSet::new();
         let real = |path: &PathBuf| fs::canonicalize(path).unwrap_or_else(|_| path.clone());
-        self.docker_sockets
-            .iter()
-            .filter(|path| seen.insert(real(path)))
-            .cloned()
-            .collect()
+        [
+            (RuntimeApi::Docker, &self.docker_sockets),
+            (RuntimeApi::Cri, &self.cri_sockets),
+        ]
+        .into_iter()
+        .flat_map(|(api, sockets)| sockets.iter().map(move |socket| (api, socket)))
+        .filter(|(_, socket)| seen.insert(real(socket)))
+        .map(|(api, socket)| Source {
+            api,
+            socket: socket.clone(),
+        })
+        .collect()
     }
 }
 
@@ -102,8 +124,8 @@ pub struct Census {
     shared: Arc<Shared>,
     news: SyncSender<Message>,
     patience: Duration,
-    /// Sockets and what they are to be asked, until [`Census::run`] takes them.
-    followed: Mutex<Vec<(PathBuf, mpsc::Receiver<String>)>>,
+    /// Runtimes and what they are to be asked, until [`Census::run`] takes them.
+    followed: Mutex<Vec<(Source, mpsc::Receiver<String>)>>,
     stop: Arc<OwnedFd>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -120,10 +142,13 @@ impl Census {
         let legacy = CgroupMounts::read()?.legacy;
         let counters = Arc::<Counters>::default();
         let (news, inbox) = sync_channel(QUEUE);
-        let sockets = config.sockets();
-        let reports = sockets.iter().cloned().map(RuntimeReport::new).collect();
+        let sources = config.sources();
+        let reports = sources
+            .iter()
+            .map(|source| RuntimeReport::new(source.api, source.socket.clone()))
+            .collect();
         let (askers, asked): (Vec<_>, Vec<_>) =
-            sockets.iter().map(|_| mpsc::channel(QUESTIONS)).unzip();
+            sources.iter().map(|_| mpsc::channel(QUESTIONS)).unzip();
         let shared = Shared::new(
             reports,
             Arc::clone(&counters),
@@ -134,7 +159,7 @@ impl Census {
             shared: Arc::new(shared),
             news: news.clone(),
             patience: config.patience,
-            followed: Mutex::new(sockets.into_iter().zip(asked).collect()),
+            followed: Mutex::new(sources.into_iter().zip(asked).collect()),
             stop: Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?),
             threads: Vec::new(),
         };
@@ -170,8 +195,8 @@ impl Census {
         };
         // Ends with this future: dropping the set aborts its tasks.
         let mut followers = tokio::task::JoinSet::new();
-        for (place, (socket, asked)) in followed.into_iter().enumerate() {
-            followers.spawn(docker::follow(place, socket, self.news.clone(), asked));
+        for (place, (source, asked)) in followed.into_iter().enumerate() {
+            followers.spawn(source.follow(place, self.news.clone(), asked));
         }
         while followers.join_next().await.is_some() {}
         std::future::pending::<()>().await;

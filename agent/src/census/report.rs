@@ -13,6 +13,8 @@ pub enum RuntimeState {
     Connecting,
     /// It answers.
     Reachable {
+        /// What it calls itself.
+        name: String,
         /// Its version.
         version: String,
     },
@@ -22,9 +24,21 @@ pub enum RuntimeState {
     Absent,
 }
 
+/// The API that a container runtime is asked by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RuntimeApi {
+    /// Docker Engine's API, which podman speaks, too.
+    Docker,
+    /// The Container Runtime Interface of containerd and CRI-O.
+    Cri,
+}
+
 /// One container runtime's API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RuntimeReport {
+    /// How it is asked.
+    pub api: RuntimeApi,
     /// Its socket.
     pub socket: PathBuf,
     /// Whether it can be asked.
@@ -33,8 +47,9 @@ pub struct RuntimeReport {
 }
 
 impl RuntimeReport {
-    pub(super) fn new(socket: PathBuf) -> Self {
+    pub(super) fn new(api: RuntimeApi, socket: PathBuf) -> Self {
         Self {
+            api,
             socket,
             state: RuntimeState::default(),
         }

@@ -55,6 +55,8 @@ pub(super) struct Member {
 pub(super) struct Runtimes {
     /// Those that answer, by place in the configuration.
     pub(super) reachable: BTreeSet<usize>,
+    /// Those whose socket is there and that do not answer as they should.
+    pub(super) unreachable: BTreeSet<usize>,
     /// Whether some have not been tried to the end yet.
     pub(super) undecided: bool,
 }
@@ -146,7 +148,6 @@ impl Roster {
         if let Some(dossier) = self.dossiers.get(id).filter(|_| !is_known) {
             let mut container = Container {
                 id: id.to_owned(),
-                runtime: Runtime::Docker,
                 gone_since: Some(now),
                 ..Container::default()
             };
@@ -365,14 +366,15 @@ impl Roster {
     }
 
     fn reason_of(&self, member: &Member) -> UnknownReason {
-        if self.runtimes.undecided {
+        let runtimes = &self.runtimes;
+        if runtimes.undecided || !runtimes.reachable.is_subset(&member.denied) {
             UnknownReason::RuntimePending
-        } else if self.runtimes.reachable.is_empty() {
+        } else if !runtimes.unreachable.is_empty() {
+            UnknownReason::RuntimeUnreachable
+        } else if runtimes.reachable.is_empty() {
             UnknownReason::NoRuntimeApi
-        } else if self.runtimes.reachable.is_subset(&member.denied) {
-            UnknownReason::NotInRuntime
         } else {
-            UnknownReason::RuntimePending
+            UnknownReason::NotInRuntime
         }
     }
 
@@ -398,6 +400,10 @@ fn describe(container: &mut Container, dossier: &Dossier) {
     container.compose_project = label("com.docker.compose.project");
     container.compose_service = label("com.docker.compose.service");
     container.joins.clone_from(&dossier.joins);
+    container.pod.clone_from(&dossier.pod);
+    if container.runtime == Runtime::Other {
+        container.runtime = dossier.kind;
+    }
     container.unknown = None;
     // Before its namespace could be read, the runtime's word stands for it.
     if container.netns == 0 {

@@ -65,12 +65,15 @@ fn the_reason_follows_the_runtimes() {
     assert_eq!(reason(&mut roster), Some(UnknownReason::RuntimePending));
     roster.runtimes = Runtimes {
         reachable: [0, 1].into(),
+        unreachable: [2].into(),
         undecided: false,
     };
     assert_eq!(reason(&mut roster), Some(UnknownReason::RuntimePending));
     roster.deny(0, "a");
     assert_eq!(reason(&mut roster), Some(UnknownReason::RuntimePending));
     roster.deny(1, "a");
+    assert_eq!(reason(&mut roster), Some(UnknownReason::RuntimeUnreachable));
+    roster.runtimes.unreachable.clear();
     assert_eq!(reason(&mut roster), Some(UnknownReason::NotInRuntime));
     roster.forget_denials(1);
     assert_eq!(reason(&mut roster), Some(UnknownReason::RuntimePending));

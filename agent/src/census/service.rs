@@ -156,10 +156,19 @@ impl Service {
     }
 
     fn set_state(&mut self, runtime: usize, state: RuntimeState) {
-        if matches!(state, RuntimeState::Reachable { .. }) {
-            self.roster.runtimes.reachable.insert(runtime);
-        } else {
-            self.roster.runtimes.reachable.remove(&runtime);
+        let runtimes = &mut self.roster.runtimes;
+        runtimes.reachable.remove(&runtime);
+        runtimes.unreachable.remove(&runtime);
+        match &state {
+            RuntimeState::Reachable { .. } => {
+                runtimes.reachable.insert(runtime);
+            }
+            RuntimeState::Unreachable(_) => {
+                runtimes.unreachable.insert(runtime);
+            }
+            RuntimeState::Absent | RuntimeState::Connecting => {}
+        }
+        if !matches!(state, RuntimeState::Reachable { .. }) {
             self.roster.forget_denials(runtime);
         }
         self.asked.retain(|(other, _)| *other != runtime);

@@ -17,6 +17,7 @@ fn ip(last: u8) -> IpAddr {
 fn make(name: &str, n: u8) -> Container {
     let number = u64::from(n);
     Container {
+        pod: None,
         id: name.repeat(4),
         name: name.to_owned(),
         image: "image".to_owned(),

@@ -13,7 +13,10 @@ use serde::Serialize;
 
 use super::{Exit, Failure, options::ConfigOptions};
 use crate::{
-    alert::escape::{self, Hostile},
+    alert::{
+        escape::{self, Hostile},
+        eve::PodFields,
+    },
     census::{Census, CensusConfig, Container, Snapshot, UnknownReason},
     config::Config,
 };
@@ -84,6 +87,8 @@ struct Row<'a> {
     image: Hostile<'a>,
     image_digest: Hostile<'a>,
     runtime: crate::census::Runtime,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pod: Option<PodFields<'a>>,
     pid: u32,
     cgroup_id: u64,
     cgroup_path: Hostile<'a>,
@@ -109,6 +114,7 @@ impl<'a> Row<'a> {
             image: Hostile(&container.image),
             image_digest: Hostile(&container.image_digest),
             runtime: container.runtime,
+            pod: container.pod.as_ref().map(PodFields::from),
             pid: container.pid,
             cgroup_id: container.cgroup_id,
             cgroup_path: Hostile(&container.cgroup_path),
@@ -139,9 +145,19 @@ fn write_json(out: &mut Vec<u8>, snapshot: &Snapshot) -> io::Result<()> {
     Ok(())
 }
 
-const HEADINGS: [&str; 7] = ["NAME", "ID", "IMAGE", "PID", "CGROUP", "LINKS", "ADDRESSES"];
+const HEADINGS: [&str; 9] = [
+    "NAME",
+    "POD",
+    "ID",
+    "RUNTIME",
+    "IMAGE",
+    "PID",
+    "CGROUP",
+    "LINKS",
+    "ADDRESSES",
+];
 
-fn cells(container: &Container) -> [String; 7] {
+fn cells(container: &Container) -> [String; 9] {
     let dash = |text: String| {
         if text.is_empty() {
             "-".to_owned()
@@ -163,7 +179,9 @@ fn cells(container: &Container) -> [String; 7] {
     };
     [
         dash(Hostile(&container.name).to_string()),
+        dash(pod_of(container)),
         container.id.get(..12).unwrap_or(&container.id).to_owned(),
+        container.runtime.to_string(),
         dash(Hostile(&container.image).to_string()),
         container.pid.to_string(),
         container.cgroup_id.to_string(),
@@ -176,6 +194,12 @@ fn cells(container: &Container) -> [String; 7] {
                 .collect(),
         ),
     ]
+}
+
+fn pod_of(container: &Container) -> String {
+    container.pod.as_ref().map_or_else(String::new, |pod| {
+        format!("{}/{}", Hostile(&pod.namespace), Hostile(&pod.name))
+    })
 }
 
 fn write_table(out: &mut impl Write, snapshot: &Snapshot) -> io::Result<()> {

@@ -50,6 +50,7 @@ impl From<&Census> for CensusConfig {
     fn from(census: &Census) -> Self {
         Self {
             docker_sockets: census.docker_sockets.clone(),
+            cri_sockets: census.cri_sockets.clone(),
             retention: census.retention.0,
             patience: census.patience.0,
             ..Self::default()
@@ -198,7 +199,10 @@ mod tests {
         assert_eq!(limits, expected);
         let census = CensusConfig::from(&config.census);
         let expected = CensusConfig::default();
-        assert_eq!(census.docker_sockets, expected.docker_sockets);
+        assert_eq!(
+            (census.docker_sockets, census.cri_sockets),
+            (expected.docker_sockets, expected.cri_sockets)
+        );
         assert_eq!(
             (census.retention, census.patience),
             (expected.retention, expected.patience)

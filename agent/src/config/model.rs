@@ -213,8 +213,11 @@ impl Default for Behavior {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Census {
-    /// Sockets of Docker Engine's API; those that are not there are left out.
+    /// Sockets of Docker Engine's API, which podman speaks, too; those that are not there are left
+    /// out.
     pub docker_sockets: Vec<PathBuf>,
+    /// Sockets on which containerd or CRI-O speak CRI; likewise.
+    pub cri_sockets: Vec<PathBuf>,
     /// How long a container that has gone stays known.
     pub retention: Interval,
     /// How long an alert waits for the name of a container that has just started.
@@ -238,7 +241,16 @@ pub enum ServiceBy {
 impl Default for Census {
     fn default() -> Self {
         Self {
-            docker_sockets: vec![PathBuf::from("/var/run/docker.sock")],
+            docker_sockets: ["/var/run/docker.sock", "/run/podman/podman.sock"]
+                .map(PathBuf::from)
+                .into(),
+            cri_sockets: [
+                "/run/containerd/containerd.sock",
+                "/run/crio/crio.sock",
+                "/run/k3s/containerd/containerd.sock",
+            ]
+            .map(PathBuf::from)
+            .into(),
             retention: Interval::seconds(3_600),
             patience: Interval::milliseconds(300),
             service_by: vec![ServiceBy::Compose, ServiceBy::Kubernetes, ServiceBy::Image],

@@ -14,6 +14,7 @@ pub(super) fn validate(config: &Config, settings: &[Setting]) -> Vec<ConfigError
         errors: Vec::new(),
     };
     sensor(config, &mut checks);
+    paths(config, &mut checks);
     limits(config, &mut checks);
     checks.errors
 }
@@ -94,11 +95,35 @@ fn sensor(config: &Config, checks: &mut Checks<'_>) {
     );
 }
 
+fn paths(config: &Config, checks: &mut Checks<'_>) {
+    let census = &config.census;
+    for (sockets, key, hint) in [
+        (
+            &census.docker_sockets,
+            "census.docker_sockets",
+            "write /var/run/docker.sock",
+        ),
+        (
+            &census.cri_sockets,
+            "census.cri_sockets",
+            "write /run/containerd/containerd.sock",
+        ),
+    ] {
+        for socket in sockets {
+            checks.require(
+                socket.is_absolute(),
+                key,
+                &format!("`{}` is not an absolute path", socket.display()),
+                hint,
+            );
+        }
+    }
+}
+
 fn limits(config: &Config, checks: &mut Checks<'_>) {
     let Config {
         inspect,
         behavior,
-        census,
         alert,
         sinks,
         ..
@@ -140,14 +165,6 @@ fn limits(config: &Config, checks: &mut Checks<'_>) {
     }
     checks.not_zero(behavior.scan_window, "behavior.scan_window");
     checks.not_zero(behavior.flood_window, "behavior.flood_window");
-    for socket in &census.docker_sockets {
-        checks.require(
-            socket.is_absolute(),
-            "census.docker_sockets",
-            &format!("`{}` is not an absolute path", socket.display()),
-            "write /var/run/docker.sock",
-        );
-    }
     checks.not_zero(alert.stats_interval, "alert.stats_interval");
     checks.not_zero(alert.storm.window, "alert.storm.window");
     checks.at_least_one(alert.storm.pairs, "alert.storm.pairs");

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::{
     alert::{comm, escape::Hostile, time::EveTime},
     census::{
-        Container, Identity, Runtime, UnknownReason,
+        Container, Identity, PodSandbox, Runtime, UnknownReason,
         identity::{Evidence as IdentityEvidence, Host},
     },
 };
@@ -158,6 +158,8 @@ struct ContainerFields<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     compose_service: Option<Hostile<'a>>,
     runtime: Runtime,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pod: Option<PodFields<'a>>,
     pid: u32,
     cgroup_id: u64,
     evidence: IdentityEvidence,
@@ -170,6 +172,26 @@ struct ContainerFields<'a> {
     /// Others in the same network namespace that it could also be.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     or: Vec<OtherContainer<'a>>,
+}
+
+/// The pod that a container is in.
+#[derive(Serialize)]
+pub(crate) struct PodFields<'a> {
+    namespace: Hostile<'a>,
+    name: Hostile<'a>,
+    uid: Hostile<'a>,
+    sandbox_id: Hostile<'a>,
+}
+
+impl<'a> From<&'a PodSandbox> for PodFields<'a> {
+    fn from(pod: &'a PodSandbox) -> Self {
+        Self {
+            namespace: Hostile(&pod.namespace),
+            name: Hostile(&pod.name),
+            uid: Hostile(&pod.uid),
+            sandbox_id: Hostile(&pod.sandbox_id),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -208,6 +230,7 @@ impl<'a> ContainerFields<'a> {
             compose_project: container.compose_project.as_deref().map(Hostile),
             compose_service: container.compose_service.as_deref().map(Hostile),
             runtime: container.runtime,
+            pod: container.pod.as_ref().map(PodFields::from),
             pid: container.pid,
             cgroup_id: container.cgroup_id,
             evidence: by,

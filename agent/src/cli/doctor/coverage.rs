@@ -30,26 +30,35 @@ pub(super) fn all(config: &Config) -> Vec<Check> {
 }
 
 fn runtimes(census: &Census, living: &[&Container]) -> Vec<Check> {
-    let mut report: Vec<Check> = census
-        .runtimes()
-        .into_iter()
-        .map(|report| {
-            let socket = report.socket.display();
-            let why = match report.state {
-                RuntimeState::Reachable { version } => {
-                    return Check::ok(format!("Docker {} at {socket}", Hostile(&version)));
-                }
-                RuntimeState::Unreachable(reason) => reason,
-                RuntimeState::Absent => "there is no such socket".to_owned(),
-                RuntimeState::Connecting => "it has not answered yet".to_owned(),
-            };
-            Check::warn(
-                format!("no Docker at {socket}: {}", Hostile(&why)),
-                "without a runtime's API containers have ids but no names, images and labels; \
-                 set census.docker_sockets",
-            )
-        })
-        .collect();
+    let mut report = Vec::new();
+    let mut absent = Vec::new();
+    for runtime in census.runtimes() {
+        let socket = runtime.socket.display();
+        let why = match runtime.state {
+            RuntimeState::Reachable { name, version } => {
+                let (name, version) = (Hostile(&name), Hostile(&version));
+                report.push(Check::ok(format!("{name} {version} at {socket}")));
+                continue;
+            }
+            RuntimeState::Absent => {
+                absent.push(socket.to_string());
+                continue;
+            }
+            RuntimeState::Unreachable(reason) => reason,
+            RuntimeState::Connecting => "it has not answered yet".to_owned(),
+        };
+        report.push(Check::warn(
+            format!("no runtime at {socket}: {}", Hostile(&why)),
+            "its containers have ids but no names, images and labels",
+        ));
+    }
+    if report.is_empty() {
+        report.push(Check::warn(
+            format!("no container runtime at {}", absent.join(", ")),
+            "without a runtime's API containers have ids but no names, images and labels; \
+             set census.docker_sockets or census.cri_sockets",
+        ));
+    }
     let nameless = living
         .iter()
         .filter(|c| c.unknown == Some(UnknownReason::NotInRuntime))
