@@ -51,39 +51,42 @@ impl Engine {
         let lock = HostLock::take()?;
         sweep()?;
         fs::create_dir_all(FOLDER)?;
-        let at = |name: &str| Path::new(FOLDER).join(name);
-        let log = File::create(at("log"))?;
         for needed in ["containerd", "runc", "iptables"] {
             program(needed)?;
         }
-        // The daemon ends with us, however we end.
-        let daemon = Command::new(program("setpriv")?)
-            .args(["--pdeathsig", "TERM", "--"])
-            .arg(program("dockerd")?)
-            .arg("--data-root")
-            .arg(at("root"))
-            .arg("--exec-root")
-            .arg(at("exec"))
-            .arg("--host")
-            .arg(format!("unix://{}", at("docker.sock").display()))
-            .arg("--pidfile")
-            .arg(at("pid"))
-            .args(["--bridge=none", "--iptables=false", "--ip6tables=false"])
-            .arg("--ip-forward=false")
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .context("cannot start dockerd")?;
         let mut engine = Self {
             _lock: lock,
-            daemon,
+            daemon: launch()?,
             network: free_network()?,
         };
         engine.wait_until_ready()?;
         engine.make_network()?;
         engine.make_image()?;
         Ok(engine)
+    }
+
+    /// Sends the daemon a signal.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = Pid::from_raw(self.daemon.id().try_into()?).context("pid 0")?;
+        Ok(kill_process(pid, signal)?)
+    }
+
+    /// Kills the daemon and starts it anew, with another socket at the same path.
+    ///
+    /// # Errors
+    /// When it does not come up again; with its log.
+    pub fn restart(&mut self) -> Result<()> {
+        self.signal(Signal::KILL)?;
+        self.daemon.wait()?;
+        // Its containerd would be found by this file, be it dead and only not waited for.
+        let containerd = Path::new(FOLDER).join("exec/containerd");
+        end_all(&containerd.join("containerd.toml").display().to_string())?;
+        let _ = fs::remove_file(containerd.join("containerd.pid"));
+        self.daemon = launch()?;
+        self.wait_until_ready()
     }
 
     fn wait_until_ready(&mut self) -> Result<()> {
@@ -228,8 +231,7 @@ impl Engine {
     }
 
     fn terminate(&mut self) -> Result<()> {
-        let pid = Pid::from_raw(self.daemon.id().try_into()?).context("pid 0")?;
-        kill_process(pid, Signal::TERM)?;
+        self.signal(Signal::TERM)?;
         wait_for("dockerd ends", STOP, || Ok(self.daemon.try_wait()?)).map(drop)
     }
 }
@@ -247,16 +249,35 @@ impl Drop for Engine {
     }
 }
 
+/// Starts the daemon.
+fn launch() -> Result<Child> {
+    let at = |name: &str| Path::new(FOLDER).join(name);
+    let log = File::options().create(true).append(true).open(at("log"))?;
+    // The daemon ends with us, however we end.
+    Command::new(program("setpriv")?)
+        .args(["--pdeathsig", "TERM", "--"])
+        .arg(program("dockerd")?)
+        .arg("--data-root")
+        .arg(at("root"))
+        .arg("--exec-root")
+        .arg(at("exec"))
+        .arg("--host")
+        .arg(format!("unix://{}", at("docker.sock").display()))
+        .arg("--pidfile")
+        .arg(at("pid"))
+        .args(["--bridge=none", "--iptables=false", "--ip6tables=false"])
+        .arg("--ip-forward=false")
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()
+        .context("cannot start dockerd")
+}
+
 /// Takes away everything of an engine, also of one that was killed. Whoever calls has the host's
 /// lock: nobody else uses it.
 fn sweep() -> Result<()> {
-    for pid in processes_of(FOLDER)? {
-        // It has ended already when this fails.
-        let _ = kill_process(pid, Signal::KILL);
-    }
-    wait_for("the engine's processes end", STOP, || {
-        Ok(processes_of(FOLDER)?.is_empty().then_some(()))
-    })?;
+    end_all(FOLDER)?;
     unmount_below(Path::new(FOLDER))?;
     if Path::new(FOLDER).exists() {
         fs::remove_dir_all(FOLDER)?;
@@ -265,6 +286,17 @@ fn sweep() -> Result<()> {
     while let_through("-D").is_ok() {}
     let _ = run("ip", &["link", "del", BRIDGE]);
     Ok(())
+}
+
+/// Kills all processes with `needle` in their command line.
+fn end_all(needle: &str) -> Result<()> {
+    for pid in processes_of(needle)? {
+        // It has ended already when this fails.
+        let _ = kill_process(pid, Signal::KILL);
+    }
+    wait_for("the engine's processes end", STOP, || {
+        Ok(processes_of(needle)?.is_empty().then_some(()))
+    })
 }
 
 /// Processes that live and have `needle` in their command line, this one excepted.

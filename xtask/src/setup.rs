@@ -38,6 +38,7 @@ const TEST_PACKAGES: &[(&str, &str)] = &[
     ("dockerd", "docker.io"),
     ("containerd", "containerd"),
     ("runc", "runc"),
+    ("/usr/lib/cni/bridge", "containernetworking-plugins"),
     ("iptables", "iptables"),
     ("ip", "iproute2"),
     ("tc", "iproute2"),

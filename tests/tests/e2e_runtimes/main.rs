@@ -1,0 +1,8 @@
+//! Who is who on runtimes other than Docker alone, and while runtimes fail.
+
+mod containerd;
+mod cri;
+mod watcher;
+
+mod failures;
+mod pods;
