@@ -1,7 +1,8 @@
 //! The Hydrophone agent: sensing, attribution, detection and alerts on one container host.
 //!
 //! Data moves one way: [`intake`] (kernel rings or a capture file) → `hydrophone_inspect` →
-//! [`alert`]; [`census`] publishes who is who beside it. `daemon` wires the stages.
+//! [`alert`]; [`census`] publishes who is who beside it and
+//! [`ledger`] keeps who was. `daemon` wires the stages.
 
 pub mod alert;
 pub mod census;
@@ -9,5 +10,6 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod intake;
+pub mod ledger;
 pub mod probe;
 pub mod telemetry;

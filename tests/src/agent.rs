@@ -50,6 +50,7 @@ impl Options {
         Self {
             config: json!({
                 "census": { "docker_sockets": [engine.socket()] },
+                "ledger": { "directory": engine.folder().join("ledger") },
                 "alert": { "format": "eve", "stats_interval": stats_interval },
             }),
             arguments: Vec::new(),

@@ -7,7 +7,7 @@ use std::io;
 use serde::{Serialize, Serializer};
 
 /// Longest string that is passed on, in bytes; the rest is cut and shown as `…`.
-pub(super) const STRING_MAX: usize = 512;
+pub(crate) const STRING_MAX: usize = 512;
 
 /// Control characters (C0, DEL, C1: U+009B starts a control sequence) and those that reorder or
 /// hide text (Unicode TR 36 section 2.5).
@@ -19,7 +19,7 @@ fn is_deceptive(character: char) -> bool {
 }
 
 /// The start of `text` that fits, and whether something was cut.
-fn bounded(text: &str) -> (&str, bool) {
+pub(crate) fn bounded(text: &str) -> (&str, bool) {
     let end = (0..=STRING_MAX.min(text.len()))
         .rev()
         .find(|end| text.is_char_boundary(*end))

@@ -199,6 +199,7 @@ fn the_stats_event_shows_the_accounting() {
         lost: [("ring_full", 10)].into(),
     };
     let stats = Stats {
+        ledger: None,
         sensor: [("links_hooked", 2)].into(),
         uptime: 61,
         hooks: [(Hook::LinkIngress.name(), packets)].into(),

@@ -9,7 +9,7 @@ pub mod sinks;
 mod stage;
 pub mod storm;
 pub mod text;
-mod time;
+pub(crate) mod time;
 
 #[cfg(test)]
 mod fixtures;

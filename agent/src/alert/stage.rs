@@ -93,6 +93,7 @@ impl<R: Resolve> AlertStage<R> {
             inspect: upstream.inspect,
             census: upstream.census,
             sensor: upstream.sensor,
+            ledger: upstream.ledger,
             alert: AlertFigures {
                 queue_lost: lost.findings,
                 events_lost: lost.events,

@@ -63,7 +63,7 @@ impl Serialize for EveTime {
 
 /// As in RFC 5424 section 6.2.3: `2026-11-23T20:23:10.123456Z`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct SyslogTime(pub(super) Timestamp);
+pub(crate) struct SyslogTime(pub(crate) Timestamp);
 
 impl fmt::Display for SyslogTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

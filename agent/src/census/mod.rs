@@ -46,6 +46,7 @@ pub use identity::{
 pub use links::{Link, LinkEvent, LinkKind};
 pub use monitor::LinkMonitor;
 pub use report::{CensusFigures, RuntimeApi, RuntimeReport, RuntimeState};
+pub use shared::Listener;
 pub use snapshot::Snapshot;
 
 use cgroup::{CgroupMounts, Cgroups};
@@ -241,6 +242,11 @@ impl Census {
     #[must_use]
     pub fn wait_for(&self, timeout: Duration, done: impl FnMut(&Snapshot) -> bool) -> bool {
         self.shared.wait_for(timeout, done)
+    }
+
+    /// Has every snapshot shown to a listener, beginning with the last one. There is one listener.
+    pub fn listen(&self, listener: Box<dyn Listener>) {
+        self.shared.listen(listener);
     }
 
     /// Has everything looked at again. Returns at once.

@@ -3,7 +3,9 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic::Ordering, mpsc::SyncSender},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, atomic::Ordering, mpsc::SyncSender,
+    },
     time::{Duration, Instant},
 };
 
@@ -35,6 +37,13 @@ pub(super) struct Shared {
     looked_up: Mutex<HashMap<u64, Option<Group>>>,
     given_up: Mutex<HashMap<(u64, u32), Instant>>,
     census: SyncSender<Message>,
+    listener: OnceLock<Box<dyn Listener>>,
+}
+
+/// Is shown every snapshot, in order, by the thread that made it: it must not wait for anything.
+pub trait Listener: Send + Sync {
+    /// A snapshot has been published.
+    fn published(&self, snapshot: &Arc<Snapshot>);
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -64,6 +73,7 @@ impl Shared {
             looked_up: Mutex::default(),
             given_up: Mutex::default(),
             census,
+            listener: OnceLock::new(),
         }
     }
 
@@ -72,12 +82,27 @@ impl Shared {
     }
 
     pub(super) fn publish(&self, snapshot: Snapshot) {
-        self.snapshot.store(Arc::new(snapshot));
-        count(&self.counters.refreshes);
+        let snapshot = Arc::new(snapshot);
         let settled = !self.is_undecided();
         let mut progress = lock(&self.progress);
+        self.snapshot.store(Arc::clone(&snapshot));
+        count(&self.counters.refreshes);
         progress.settled = settled;
+        if let Some(listener) = self.listener.get() {
+            listener.published(&snapshot);
+        }
         self.changed.notify_all();
+    }
+
+    /// Shows the listener the last snapshot, if one has been published, and all that follow. There
+    /// is one listener; a second is not heard.
+    pub(super) fn listen(&self, listener: Box<dyn Listener>) {
+        // No snapshot is published meanwhile.
+        let _progress = lock(&self.progress);
+        let listener = self.listener.get_or_init(|| listener);
+        if self.counters.refreshes.load(Ordering::Relaxed) > 0 {
+            listener.published(&self.snapshot.load());
+        }
     }
 
     /// Sets a runtime's state. Returns whether any has not been tried to the end yet.

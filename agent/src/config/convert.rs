@@ -4,9 +4,10 @@ use std::thread;
 
 use hydrophone_inspect::{BehaviorConfig, InspectorLimits, flow::StreamLimits};
 
-use super::{Behavior, Census, Checksums, Config, EventType, Sensor};
+use super::{Behavior, Census, Checksums, Config, EventType, Ledger, Sensor};
 use crate::{
     census::CensusConfig,
+    ledger,
     probe::{AttachMode, LoadOptions, ObjectSource},
 };
 
@@ -54,6 +55,27 @@ impl From<&Census> for CensusConfig {
             retention: census.retention.0,
             patience: census.patience.0,
             ..Self::default()
+        }
+    }
+}
+
+impl From<&Config> for ledger::Options {
+    fn from(config: &Config) -> Self {
+        let Ledger {
+            enabled: _,
+            directory,
+            budget,
+            retention,
+            key_file,
+        } = &config.ledger;
+        // What has no form is no configuration: this cannot fail.
+        let text = serde_json::to_string(config).unwrap_or_default();
+        Self {
+            directory: directory.clone(),
+            budget: budget.0,
+            retention: retention.0,
+            key_file: key_file.clone(),
+            config_digest: ledger::Digest::of(text.as_bytes()),
         }
     }
 }

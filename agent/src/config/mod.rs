@@ -23,7 +23,7 @@ pub use error::{ConfigError, ConfigErrors};
 pub use layers::{Origin, Setting};
 pub use model::{
     AddressMeaning, Alert, Behavior, Census, Checksums, Config, EventType, Events, Format, Inspect,
-    Log, LogLevel, PayloadFormat, Rules, Sensor, ServiceBy, Sinks, Stdout, Storm, Syslog,
+    Ledger, Log, LogLevel, PayloadFormat, Rules, Sensor, ServiceBy, Sinks, Stdout, Storm, Syslog,
     SyslogFacility, SyslogTarget,
 };
 pub use units::{ByteSize, Interval};

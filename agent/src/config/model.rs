@@ -25,6 +25,8 @@ pub struct Config {
     pub behavior: Behavior,
     /// Who is who.
     pub census: Census,
+    /// Who was who.
+    pub ledger: Ledger,
     /// Which alerts are written, and how.
     pub alert: Alert,
     /// What is written beside alerts.
@@ -254,6 +256,35 @@ impl Default for Census {
             retention: Interval::seconds(3_600),
             patience: Interval::milliseconds(300),
             service_by: vec![ServiceBy::Compose, ServiceBy::Kubernetes, ServiceBy::Image],
+        }
+    }
+}
+
+/// Section `ledger`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ledger {
+    /// Whether it is kept.
+    pub enabled: bool,
+    /// Folder of its files.
+    pub directory: PathBuf,
+    /// Bytes that its files may take together; the oldest go first.
+    pub budget: ByteSize,
+    /// How long files are kept.
+    pub retention: Interval,
+    /// File with a key that lines are sealed with (HMAC), so that who has not the key cannot write
+    /// them anew.
+    pub key_file: Option<PathBuf>,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            directory: PathBuf::from("/var/lib/hydrophone/ledger"),
+            budget: ByteSize::mib(64),
+            retention: Interval::seconds(90 * 86_400),
+            key_file: None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a value must satisfy beyond its type.
 
-use super::{Config, Interval, Origin, Setting, error::ConfigError};
+use super::{Config, Interval, Ledger, Origin, Setting, error::ConfigError};
 
 /// Largest ring that makes sense: the kernel pins all of it.
 const RING_SIZE_MAX: u64 = 1 << 30;
@@ -165,6 +165,7 @@ fn limits(config: &Config, checks: &mut Checks<'_>) {
     }
     checks.not_zero(behavior.scan_window, "behavior.scan_window");
     checks.not_zero(behavior.flood_window, "behavior.flood_window");
+    ledger(&config.ledger, checks);
     checks.not_zero(alert.stats_interval, "alert.stats_interval");
     checks.not_zero(alert.storm.window, "alert.storm.window");
     checks.at_least_one(alert.storm.pairs, "alert.storm.pairs");
@@ -183,4 +184,29 @@ fn limits(config: &Config, checks: &mut Checks<'_>) {
     );
     checks.at_least_one(sinks.stdout.queue, "sinks.stdout.queue");
     checks.at_least_one(sinks.syslog.queue, "sinks.syslog.queue");
+}
+
+fn ledger(ledger: &Ledger, checks: &mut Checks<'_>) {
+    checks.require(
+        ledger.directory.is_absolute(),
+        "ledger.directory",
+        "is not an absolute path",
+        "write /var/lib/hydrophone/ledger",
+    );
+    checks.require(
+        ledger.budget.0 >= 1 << 20,
+        "ledger.budget",
+        "is less than 1MiB",
+        "64MiB hold some 30000 lives of containers; `enabled: false` keeps no ledger",
+    );
+    checks.not_zero(ledger.retention, "ledger.retention");
+    checks.require(
+        ledger
+            .key_file
+            .as_ref()
+            .is_none_or(|path| path.is_absolute()),
+        "ledger.key_file",
+        "is not an absolute path",
+        "write /etc/hydrophone/ledger.key",
+    );
 }

@@ -25,6 +25,7 @@ use crate::{
     alert::{self, AlertStage, Overflow, Sink, SinkFormat, escape::Hostile},
     census::{Census, CensusConfig},
     config::Config,
+    ledger::{self, Ledger},
     probe::{Counters, Instance, LoadOptions, Loaded, Probe, ProbeError, Shutdown},
     telemetry::{self, Upstream},
 };
@@ -99,12 +100,20 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
     let links = links::start(probe, &config.sensor, shutdown.clone())
         .map_err(io_error("cannot follow the links of this host"))?;
     let behavior = Arc::new(Mutex::new(telemetry::Figures::new()));
+    let ledger = match config.ledger.enabled {
+        true => Some(Ledger::start(config.into(), &census)),
+        false => None,
+    };
+    let ledger = ledger
+        .transpose()
+        .map_err(io_error("cannot start the ledger's thread"))?;
     let upstream = upstream(
         counters,
         figures,
         Arc::clone(&census),
         links.figures(),
         Arc::clone(&behavior),
+        ledger.as_ref().map(Ledger::reporter),
     );
     let sinks = sinks(config).map_err(io_error("cannot open the sinks"))?;
     let stage = AlertStage::new(&config.alert, Arc::clone(&census), sinks)
@@ -123,6 +132,10 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
 
     let served = serve(config, &census, &links, &engine, rules.errors, &alerts);
 
+    // The last `stats` event has the end of the chain.
+    if let Some(ledger) = ledger {
+        ledger.stop();
+    }
     // In the order of the data: no new packets, then what is under way, then what it led to.
     shutdown.trigger();
     links.join();
@@ -246,6 +259,7 @@ fn upstream(
     census: Arc<Census>,
     links: Arc<links::Figures>,
     behavior: Arc<Mutex<telemetry::Figures>>,
+    ledger: Option<impl Fn() -> ledger::Report + Send + 'static>,
 ) -> impl FnMut() -> Upstream + Send + 'static {
     move || {
         let hooks = match counters.read() {
@@ -271,6 +285,7 @@ fn upstream(
             inspect,
             census: census.figures().into(),
             sensor: links.snapshot(),
+            ledger: ledger.as_ref().map(|report| report()),
         }
     }
 }

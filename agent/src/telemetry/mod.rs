@@ -6,7 +6,7 @@ use hydrophone_common::counter::{Counter, Hook, Outcome};
 use hydrophone_inspect::{Anomaly, BehaviorStats, InspectorStats};
 use serde::Serialize;
 
-use crate::{census::CensusFigures, probe::HookCounters};
+use crate::{census::CensusFigures, ledger, probe::HookCounters};
 
 /// Figures by name.
 pub type Figures = BTreeMap<&'static str, u64>;
@@ -210,6 +210,8 @@ pub struct Upstream {
     pub census: Figures,
     /// Links and hooks.
     pub sensor: Figures,
+    /// Who was who; `None` when no ledger is kept.
+    pub ledger: Option<ledger::Report>,
 }
 
 /// Counters of the alert stage. `findings = emitted + suppressed + held + conditions_not_met` at any
@@ -267,6 +269,9 @@ pub struct Stats {
     pub sensor: Figures,
     /// Census.
     pub census: Figures,
+    /// Ledger.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<ledger::Report>,
     /// Alert stage.
     pub alert: AlertFigures,
     /// Sinks by name.
