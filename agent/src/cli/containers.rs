@@ -1,4 +1,4 @@
-//! `hydrophone containers`: who is who now.
+//! `hydrophone containers`: who is who now, or was at a time.
 
 use std::{
     io::{self, Write},
@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::{Exit, Failure, options::ConfigOptions};
+use super::{Exit, Failure, ledger, options::ConfigOptions};
 use crate::{
     alert::{
         escape::{self, Hostile},
@@ -33,16 +33,25 @@ pub(super) struct ContainersArgs {
     /// A table, or JSON with one object a line
     #[arg(long, short, default_value = "text")]
     format: TableFormat,
+
+    /// Who was there then, by the ledger: 2026-11-23T10:15:00Z, or -10m for ten minutes ago
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    at: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum TableFormat {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum TableFormat {
     Text,
     Json,
 }
 
 pub(super) fn execute(args: &ContainersArgs) -> Result<Exit, Failure> {
     let config = args.config.load(Vec::new())?;
+    if let Some(at) = &args.at {
+        let json = args.format == TableFormat::Json;
+        io::stdout().write_all(&ledger::containers_at(&config.ledger, at, json)?)?;
+        return Ok(Exit::Ok);
+    }
     let census = look(&config)?;
     let snapshot = census.snapshot();
     let mut out = Vec::new();
@@ -213,13 +222,21 @@ fn write_table(out: &mut impl Write, snapshot: &Snapshot) -> io::Result<()> {
             .iter()
             .map(|container| cells(container)),
     );
-    let mut widths = [0; HEADINGS.len()];
-    for row in &rows {
+    write_rows(out, &rows)
+}
+
+/// Writes rows in columns as wide as they need.
+pub(super) fn write_rows<const N: usize>(
+    out: &mut impl Write,
+    rows: &[[String; N]],
+) -> io::Result<()> {
+    let mut widths = [0; N];
+    for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
     }
-    for row in &rows {
+    for row in rows {
         let padded: Vec<String> = row
             .iter()
             .zip(widths)

@@ -20,17 +20,20 @@ pub enum Exit {
     Prerequisite = 4,
     /// Another Hydrophone watches this host.
     AlreadyRunning = 5,
+    /// The ledger is not as it was written.
+    Broken = 6,
 }
 
 impl Exit {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Ok,
         Self::Failure,
         Self::Usage,
         Self::Invalid,
         Self::Prerequisite,
         Self::AlreadyRunning,
+        Self::Broken,
     ];
 }
 

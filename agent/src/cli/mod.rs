@@ -4,6 +4,7 @@ mod completions;
 mod containers;
 pub mod doctor;
 mod exit;
+mod ledger;
 mod options;
 mod replay;
 mod rules;
@@ -30,7 +31,8 @@ Exit codes:
   2  the command line is not understood
   3  the configuration or a rule file has errors
   4  something that is needed is missing: permission, kernel feature, kernel object
-  5  another Hydrophone watches this host"
+  5  another Hydrophone watches this host
+  6  the ledger is not as it was written"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -48,6 +50,11 @@ enum Command {
     Rules(rules::RulesCommand),
     /// Show which containers this host runs, with their links, cgroup ids and addresses.
     Containers(containers::ContainersArgs),
+    /// Show who held an address, MAC, cgroup id or link at a time
+    Who(ledger::WhoArgs),
+    /// Check the ledger of who was who
+    #[command(subcommand)]
+    Ledger(ledger::LedgerCommand),
     /// Check what Hydrophone needs, and say what it can and cannot see on this host.
     Doctor(doctor::DoctorArgs),
     /// Print completions for a shell.
@@ -62,6 +69,8 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::execute(&args),
         Command::Rules(command) => rules::execute(&command),
         Command::Containers(args) => containers::execute(&args),
+        Command::Who(args) => ledger::who(&args),
+        Command::Ledger(command) => ledger::execute(&command),
         Command::Doctor(args) => doctor::execute(&args),
         Command::Completions(args) => completions::execute(&args),
     };
