@@ -57,6 +57,11 @@ fn host_path(engine: &Engine, volume: &Value) -> Result<String> {
     }
     Ok(match text(volume, "/hostPath/path")? {
         "/var/run" => engine.folder().display().to_string(),
+        "/var/lib/hydrophone" => {
+            let folder = engine.folder().join("state");
+            fs::create_dir_all(&folder)?;
+            folder.display().to_string()
+        }
         path => path.to_owned(),
     })
 }

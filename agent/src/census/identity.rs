@@ -88,6 +88,8 @@ pub struct Container {
     pub addresses: Vec<IpAddr>,
     /// Those of them that its runtime assigned. The others the container may have given itself.
     pub assigned: Vec<IpAddr>,
+    /// MAC addresses of its network namespace.
+    pub macs: Vec<[u8; 6]>,
     /// Id of the container whose network namespace it joined (`--network container:X`, or the
     /// pod's sandbox).
     pub joins: Option<String>,

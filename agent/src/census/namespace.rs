@@ -63,6 +63,8 @@ impl Namespace {
 pub(super) struct View {
     /// Addresses but loopback ones, sorted.
     pub(super) addresses: Vec<IpAddr>,
+    /// MAC addresses, sorted.
+    pub(super) macs: Vec<[u8; 6]>,
     /// `SO_NETNS_COOKIE` (kernel 5.14); 0 when the kernel has none.
     pub(super) cookie: u64,
 }
@@ -72,6 +74,7 @@ pub(super) fn look_here() -> io::Result<View> {
     let mut connection = Connection::open()?;
     Ok(View {
         addresses: connection.addresses()?,
+        macs: connection.macs()?,
         cookie: cookie_of(connection.as_fd()),
     })
 }

@@ -89,6 +89,24 @@ impl Connection {
         Ok(addresses)
     }
 
+    /// MAC addresses (6 octets) of the links here, loopback and none left out, at most
+    /// [`MAX_ADDRESSES`].
+    pub(super) fn macs(&mut self) -> io::Result<Vec<[u8; 6]>> {
+        let mut macs = Vec::new();
+        let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
+        self.request(request, NLM_F_DUMP, |message| {
+            if let RouteNetlinkMessage::NewLink(message) = message
+                && let Some(mac) = mac_of(&message)
+                && macs.len() < MAX_ADDRESSES
+            {
+                macs.push(mac);
+            }
+        })?;
+        macs.sort_unstable();
+        macs.dedup();
+        Ok(macs)
+    }
+
     /// The number that this namespace has given to another one; `None` when it has given none,
     /// which means that no link leads there.
     pub(super) fn nsid_of(&mut self, namespace: BorrowedFd<'_>) -> io::Result<Option<i32>> {
@@ -297,6 +315,17 @@ fn kind_of(infos: &[LinkInfo]) -> LinkKind {
             _ => None,
         })
         .unwrap_or(LinkKind::Other)
+}
+
+fn mac_of(message: &LinkMessage) -> Option<[u8; 6]> {
+    let bytes = message
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            LinkAttribute::Address(bytes) => <[u8; 6]>::try_from(bytes.as_slice()).ok(),
+            _ => None,
+        });
+    bytes.filter(|bytes| *bytes != [0; 6])
 }
 
 /// The interface's own address: `IFA_LOCAL` where there is one (on a point-to-point link

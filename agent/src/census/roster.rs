@@ -34,6 +34,7 @@ pub(super) struct Network {
     pub(super) host: bool,
     pub(super) links: Vec<(u32, String)>,
     pub(super) addresses: Vec<IpAddr>,
+    pub(super) macs: Vec<[u8; 6]>,
 }
 
 /// One container that is there.
@@ -354,6 +355,7 @@ impl Roster {
             host_network: member.network.host,
             links: member.network.links.clone(),
             addresses: member.network.addresses.clone(),
+            macs: member.network.macs.clone(),
             unknown: Some(self.reason_of(member)),
             ..Container::default()
         };

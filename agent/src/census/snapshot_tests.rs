@@ -33,6 +33,7 @@ fn make(name: &str, n: u8) -> Container {
         netns_cookie: 5_000 + number,
         host_network: false,
         links: vec![(10 + u32::from(n), format!("veth{n}"))],
+        macs: Vec::new(),
         addresses: vec![ip(n)],
         assigned: vec![ip(n)],
         joins: None,

@@ -150,6 +150,7 @@ impl Surveyor {
                     host: true,
                     links: Vec::new(),
                     addresses: view.addresses,
+                    macs: view.macs,
                 }
             }
             Err(error) => self.failed("the host's addresses", &error),
@@ -200,6 +201,7 @@ impl Surveyor {
             host,
             links,
             addresses: view.addresses,
+            macs: view.macs,
         }
     }
 

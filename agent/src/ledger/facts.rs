@@ -160,7 +160,7 @@ impl From<&Container> for Facts {
                     name: cut(name),
                 })
                 .collect(),
-            macs: Vec::new(),
+            macs: container.macs.iter().take(MAX_ITEMS).map(mac).collect(),
             addresses: few(&container.addresses),
             assigned: few(&container.assigned),
             listening: Vec::new(),
@@ -172,6 +172,11 @@ impl From<&Container> for Facts {
 /// The start of a text: as much as events have of it.
 fn cut(text: &str) -> String {
     bounded(text).0.to_owned()
+}
+
+fn mac(octets: &[u8; 6]) -> String {
+    let octets: Vec<_> = octets.iter().map(|octet| format!("{octet:02x}")).collect();
+    octets.join(":")
 }
 
 fn few<T: Clone>(items: &[T]) -> Vec<T> {

@@ -11,7 +11,8 @@ pub mod chain;
 pub mod facts;
 #[cfg(test)]
 mod fixtures;
-pub mod history;
+mod history;
+mod hold;
 pub mod question;
 pub mod record;
 pub mod recorder;
