@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+use super::listening::Listening;
+
 /// Which runtime started a container, as far as its cgroup path or its API tells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -90,6 +92,9 @@ pub struct Container {
     pub assigned: Vec<IpAddr>,
     /// MAC addresses of its network namespace.
     pub macs: Vec<[u8; 6]>,
+    /// Sockets in its network namespace that wait for others, as of the last look: after so long
+    /// as the census takes to look at everything again, at the latest.
+    pub listening: Vec<Listening>,
     /// Id of the container whose network namespace it joined (`--network container:X`, or the
     /// pod's sandbox).
     pub joins: Option<String>,

@@ -9,6 +9,7 @@ pub mod cgroup;
 mod dossier;
 pub mod identity;
 pub mod links;
+mod listening;
 mod message;
 mod monitor;
 mod namespace;
@@ -44,6 +45,7 @@ pub use identity::{
     Container, Evidence, Host, Identity, POD_CONTAINER, PodSandbox, Runtime, UnknownReason,
 };
 pub use links::{Link, LinkEvent, LinkKind};
+pub use listening::Listening;
 pub use monitor::LinkMonitor;
 pub use report::{CensusFigures, RuntimeApi, RuntimeReport, RuntimeState};
 pub use shared::Listener;

@@ -12,7 +12,10 @@ use std::{
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use super::netlink::Connection;
+use super::{
+    listening::{Listening, listening_here},
+    netlink::Connection,
+};
 
 /// An open network namespace. Do not keep it: it holds the namespace and its links alive.
 pub(super) struct Namespace {
@@ -65,6 +68,8 @@ pub(super) struct View {
     pub(super) addresses: Vec<IpAddr>,
     /// MAC addresses, sorted.
     pub(super) macs: Vec<[u8; 6]>,
+    /// Sockets that wait for others, sorted; none where the kernel does not tell.
+    pub(super) listening: Vec<Listening>,
     /// `SO_NETNS_COOKIE` (kernel 5.14); 0 when the kernel has none.
     pub(super) cookie: u64,
 }
@@ -75,6 +80,7 @@ pub(super) fn look_here() -> io::Result<View> {
     Ok(View {
         addresses: connection.addresses()?,
         macs: connection.macs()?,
+        listening: listening_here().unwrap_or_default(),
         cookie: cookie_of(connection.as_fd()),
     })
 }

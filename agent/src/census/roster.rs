@@ -12,6 +12,7 @@ use super::{
     dossier::Dossier,
     identity::{Container, Runtime, UnknownReason},
     links::LinkTable,
+    listening::Listening,
     snapshot::{Parts, Snapshot},
 };
 
@@ -35,6 +36,7 @@ pub(super) struct Network {
     pub(super) links: Vec<(u32, String)>,
     pub(super) addresses: Vec<IpAddr>,
     pub(super) macs: Vec<[u8; 6]>,
+    pub(super) listening: Vec<Listening>,
 }
 
 /// One container that is there.
@@ -356,6 +358,7 @@ impl Roster {
             links: member.network.links.clone(),
             addresses: member.network.addresses.clone(),
             macs: member.network.macs.clone(),
+            listening: member.network.listening.clone(),
             unknown: Some(self.reason_of(member)),
             ..Container::default()
         };

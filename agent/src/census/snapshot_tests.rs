@@ -34,6 +34,7 @@ fn make(name: &str, n: u8) -> Container {
         host_network: false,
         links: vec![(10 + u32::from(n), format!("veth{n}"))],
         macs: Vec::new(),
+        listening: Vec::new(),
         addresses: vec![ip(n)],
         assigned: vec![ip(n)],
         joins: None,

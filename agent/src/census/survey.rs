@@ -151,6 +151,7 @@ impl Surveyor {
                     links: Vec::new(),
                     addresses: view.addresses,
                     macs: view.macs,
+                    listening: view.listening,
                 }
             }
             Err(error) => self.failed("the host's addresses", &error),
@@ -202,6 +203,7 @@ impl Surveyor {
             links,
             addresses: view.addresses,
             macs: view.macs,
+            listening: view.listening,
         }
     }
 

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     alert::escape::bounded,
-    census::{Container, Runtime, UnknownReason},
+    census::{Container, Listening, Runtime, UnknownReason},
 };
 
 /// What is known of a container at one time. What is empty is left out of the file.
@@ -89,6 +89,17 @@ pub struct PortFact {
     pub port: u16,
 }
 
+impl From<&Listening> for PortFact {
+    fn from(socket: &Listening) -> Self {
+        let protocol = if socket.protocol == 6 { "tcp" } else { "udp" };
+        Self {
+            protocol: protocol.to_owned(),
+            address: socket.address,
+            port: socket.port,
+        }
+    }
+}
+
 #[expect(
     clippy::trivially_copy_pass_by_ref,
     reason = "serde asks for a reference"
@@ -163,7 +174,12 @@ impl From<&Container> for Facts {
             macs: container.macs.iter().take(MAX_ITEMS).map(mac).collect(),
             addresses: few(&container.addresses),
             assigned: few(&container.assigned),
-            listening: Vec::new(),
+            listening: container
+                .listening
+                .iter()
+                .take(MAX_ITEMS)
+                .map(PortFact::from)
+                .collect(),
             unknown: container.unknown,
         }
     }
