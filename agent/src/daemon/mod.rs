@@ -136,14 +136,16 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
     if let Some(ledger) = ledger {
         ledger.stop();
     }
-    // In the order of the data: no new packets, then what is under way, then what it led to.
+    // In the order of the data: no new packets, then what is under way, then what it led to. The links
+    // last: to let go of one waits for the kernel (a grace period of RCU), and with hundreds of them
+    // a supervisor may lose its patience when all else has long been written.
     shutdown.trigger();
-    links.join();
     for inspector in inspectors {
         let _ended = inspector.join();
     }
     let _ended = correlator.join();
     let _figures = alerts.join();
+    links.join();
     served
 }
 

@@ -27,6 +27,8 @@ use crate::{
 /// Snapshots that may wait. A disk that stalls for long costs intermediate states, not memory.
 const QUEUE: usize = 64;
 const TICK: Duration = Duration::from_secs(1);
+/// How long the end may take.
+const LAST: Duration = Duration::from_secs(3);
 /// After a failure the ledger is opened anew, not at once.
 const RETRY: Duration = Duration::from_secs(10);
 
@@ -123,10 +125,20 @@ impl Ledger {
         move || state.report()
     }
 
-    /// Writes what is in the queue and that the agent ends, and waits for the disk.
+    /// Writes what is in the queue and that the agent ends. A disk that does not answer is waited for
+    /// no longer than [`LAST`].
     pub fn stop(self) {
-        let _ = self.feed.send(News::Stop);
-        let _ended = self.thread.join();
+        let deadline = Instant::now() + LAST;
+        let mut told = false;
+        while !self.thread.is_finished() && Instant::now() < deadline {
+            told = told || self.feed.try_send(News::Stop).is_ok();
+            thread::sleep(Duration::from_millis(2));
+        }
+        if self.thread.is_finished() {
+            let _ended = self.thread.join();
+        } else {
+            tracing::error!("the disk does not answer: the end of the ledger may be missing");
+        }
     }
 }
 

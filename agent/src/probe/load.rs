@@ -96,6 +96,8 @@ pub struct Probe {
     /// Keeps the outer map, which holds the rings, alive.
     _rings: ArrayOfMaps<MapData, RingBuf<MapData>>,
     covered: HashMap<MapData, u32, u32>,
+    /// What is in `covered`: nobody else writes it.
+    told: std::collections::HashMap<u32, u32>,
     log: KernelLog,
 }
 
@@ -161,6 +163,7 @@ impl Probe {
             skb_netns_cookie,
             _rings: outer,
             covered,
+            told: std::collections::HashMap::new(),
             log,
         };
         probe.verify()?;
@@ -269,17 +272,18 @@ impl Probe {
             .into_iter()
             .map(|(ifindex, bridge)| (ifindex, 1 + u32::from(bridge)))
             .collect();
-        let stale: Vec<u32> = self
-            .covered
-            .keys()
-            .filter_map(Result::ok)
-            .filter(|ifindex| !wanted.contains_key(ifindex))
-            .collect();
+        // A host with a thousand links gets one more: one update, not a thousand.
+        let mut stale: Vec<u32> = self.told.keys().copied().collect();
+        stale.retain(|ifindex| !wanted.contains_key(ifindex));
         for ifindex in stale {
             self.covered.remove(&ifindex).map_err(failed)?;
+            self.told.remove(&ifindex);
         }
         for (ifindex, kind) in wanted {
-            self.covered.insert(ifindex, kind, 0).map_err(failed)?;
+            if self.told.get(&ifindex) != Some(&kind) {
+                self.covered.insert(ifindex, kind, 0).map_err(failed)?;
+                self.told.insert(ifindex, kind);
+            }
         }
         Ok(())
     }
