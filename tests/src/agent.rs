@@ -40,6 +40,8 @@ pub struct Options {
     pub binary: Option<PathBuf>,
     /// Print each line of standard output as it comes.
     pub echo: bool,
+    /// How long it may take until it watches.
+    pub patience: Duration,
 }
 
 impl Options {
@@ -56,6 +58,7 @@ impl Options {
             arguments: Vec::new(),
             binary: None,
             echo: false,
+            patience: LIMIT,
         }
     }
 
@@ -108,7 +111,7 @@ impl Agent {
     pub fn start(options: &Options) -> Result<Self> {
         let mut agent = Self::spawn(options)?;
         let stderr = Arc::clone(&agent.stderr);
-        let ready = wait_for("the agent watches", LIMIT, || {
+        let ready = wait_for("the agent watches", options.patience, || {
             if let Some(status) = agent.child.try_wait()? {
                 bail!("the agent ended early, {status}");
             }

@@ -36,7 +36,8 @@ impl Ledger {
     fn who(&self, what: &str, at: &str) -> Result<Value> {
         let (_, text) = self.ask(&["who", what, "--at", at, "--format", "json"])?;
         let answer: Value = serde_json::from_str(&text)?;
-        assert_eq!(answer["chain"]["sound"], true, "{answer}");
+        let sound = answer.pointer("/chain/sound");
+        ensure!(sound == Some(&true.into()), "{answer}");
         Ok(answer)
     }
 
@@ -44,12 +45,12 @@ impl Ledger {
     /// no name here.
     fn names(&self, what: &str, at: &str) -> Result<Vec<(String, String)>> {
         let answer = self.who(what, at)?;
-        let answers = answer["answers"].as_array().context("answers")?;
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let answers = answer.pointer("/answers").and_then(Value::as_array);
+        let text = |one: &Value, pointer| Some(one.pointer(pointer)?.as_str()?.to_owned());
         Ok(answers
-            .iter()
-            .filter(|one| !one["facts"]["name"].is_null())
-            .map(|one| (text(&one["facts"]["name"]), text(&one["certainty"])))
+            .into_iter()
+            .flatten()
+            .filter_map(|one| text(one, "/facts/name").zip(text(one, "/certainty")))
             .collect())
     }
 
@@ -160,57 +161,22 @@ fn the_past_is_what_docker_said_then() -> Result<()> {
     let agent = Agent::start(&options)?;
     ledger.wait_for(&address, "third")?;
 
-    let check = || -> Result<()> {
-        for (at, container, truth) in [
+    let past = Past {
+        address: &address,
+        held: [
             (&while_first, "first", &known),
             (&while_second, "second", &other),
-        ] {
-            assert_eq!(ledger.names(&address, at)?, certain(container));
-            for what in [
-                &known.link,
-                &other.link,
-                &truth.cgroup.to_string(),
-                &truth.id,
-                &truth.mac,
-            ] {
-                let names = ledger.names(what, at)?;
-                let expected = [&truth.link, &truth.id, &truth.mac].contains(&what)
-                    || *what == truth.cgroup.to_string();
-                assert_eq!(
-                    names,
-                    if expected { certain(container) } else { vec![] },
-                    "{what} at {at}"
-                );
-            }
-            let facts = ledger.who(&address, at)?["answers"][0]["facts"].take();
-            assert_eq!(facts["id"], *truth.id);
-            assert_eq!(facts["image_digest"], *truth.image);
-            assert_eq!(facts["owner"]["compose_service"], "front");
-        }
-        for at in [&before, &between] {
-            assert_eq!(ledger.names(&address, at)?, []);
-        }
-        let unsure = ledger.who(&address, &unwatched)?;
-        let one = &unsure["answers"][0];
-        assert_eq!(
-            (&one["facts"]["name"], &one["certainty"]),
-            (&"second".into(), &"possible".into())
-        );
-        assert_eq!(one["gone_by"], "not_seen_since", "{one}");
-        let (_, table) = ledger.ask(&["containers", "--at", &while_first])?;
-        assert!(
-            table.contains("first") && !table.contains("second"),
-            "{table}"
-        );
-        Ok(())
+        ],
+        free: [&before, &between],
+        unwatched: &unwatched,
     };
-    check()?;
+    past.check(&ledger)?;
     assert_eq!(ledger.names("third", "now")?, certain("third"));
     drop(third);
 
     // Nobody writes any more: the files are enough.
     let events = agent.stop()?;
-    check()?;
+    past.check(&ledger)?;
     let stats = events.iter().rev().find(|event| event.is_stats());
     let head = stats.context("stats")?.at("/stats/ledger/head");
     let anchor = format!("{}:{}", head["seq"], head["hash"].as_str().context("hash")?);
@@ -220,6 +186,69 @@ fn the_past_is_what_docker_said_then() -> Result<()> {
     let unknown = long_ago["unknown"].as_str().unwrap_or_default();
     assert!(unknown.contains("does not reach back so far"), "{long_ago}");
     a_changed_line_is_named(&ledger)
+}
+
+/// What the test has noted.
+struct Past<'a> {
+    address: &'a str,
+    /// When who had it.
+    held: [(&'a str, &'a str, &'a Truth); 2],
+    /// When nobody had it.
+    free: [&'a str; 2],
+    /// A time at which no agent ran, after the second had gone.
+    unwatched: &'a str,
+}
+
+impl Past<'_> {
+    fn check(&self, ledger: &Ledger) -> Result<()> {
+        for (at, name, truth) in self.held {
+            let facts = self.facts(ledger, at)?;
+            let text = |pointer| facts.pointer(pointer).and_then(Value::as_str);
+            assert_eq!(text("/facts/id"), Some(truth.id.as_str()));
+            assert_eq!(text("/facts/image_digest"), Some(truth.image.as_str()));
+            assert_eq!(text("/facts/owner/compose_service"), Some("front"));
+            // By all else that it had then; by what only the other one has, never.
+            let cgroup = truth.cgroup.to_string();
+            for what in [
+                self.address,
+                &cgroup,
+                &truth.id,
+                &truth.mac,
+                &truth.link,
+                name,
+            ] {
+                assert_eq!(ledger.names(what, at)?, certain(name), "{what} at {at}");
+            }
+            for (_, other, of_other) in self.held.iter().filter(|held| held.1 != name) {
+                let cgroup = of_other.cgroup.to_string();
+                for what in [&cgroup, &of_other.id, &of_other.link, *other] {
+                    assert_eq!(ledger.names(what, at)?, [], "{what} at {at}");
+                }
+            }
+        }
+        for at in self.free {
+            assert_eq!(ledger.names(self.address, at)?, []);
+        }
+        let unsure = self.facts(ledger, self.unwatched)?;
+        let text = |pointer| unsure.pointer(pointer).and_then(Value::as_str);
+        assert_eq!(text("/facts/name"), Some("second"));
+        assert_eq!(text("/certainty"), Some("possible"), "{unsure}");
+        assert_eq!(text("/gone_by"), Some("not_seen_since"), "{unsure}");
+        let [(at, ..), _] = self.held;
+        let (_, table) = ledger.ask(&["containers", "--at", at])?;
+        assert!(
+            table.contains("first") && !table.contains("second"),
+            "{table}"
+        );
+        Ok(())
+    }
+
+    /// The first answer of who had the address.
+    fn facts(&self, ledger: &Ledger, at: &str) -> Result<Value> {
+        let answer = ledger.who(self.address, at)?;
+        let first = answer.pointer("/answers/0").cloned();
+        first.with_context(|| format!("nobody had {} at {at}: {answer}", self.address))
+    }
 }
 
 fn a_changed_line_is_named(ledger: &Ledger) -> Result<()> {
