@@ -67,6 +67,8 @@ impl Open {
 #[derive(Debug, Default)]
 pub(super) struct Book {
     open: HashMap<Key, Open>,
+    /// Those that were there in the last snapshot.
+    living: Vec<Arc<Container>>,
     /// Those that the census has as gone, latest first, as they were in the last snapshot.
     gone: Vec<Arc<Container>>,
     /// Closed, and still among the gone: more may be told of them.
@@ -158,10 +160,18 @@ impl Book {
         now: Wall,
     ) -> Vec<Record> {
         let mut records = Vec::new();
-        self.close_missing(living, &mut records);
-        self.note_gone(gone, now, &mut records);
-        for container in living {
-            self.note_living(container, now, &mut records);
+        let is_new = !is_same(living, &self.living);
+        if is_new {
+            self.close_missing(living, &mut records);
+        }
+        if !is_same(gone, &self.gone) {
+            self.note_gone(gone, now, &mut records);
+        }
+        if is_new {
+            for container in living {
+                self.note_living(container, now, &mut records);
+            }
+            self.living = living.to_vec();
         }
         records
     }
@@ -256,6 +266,15 @@ impl Book {
         });
         open
     }
+}
+
+/// Whether these are the very same: a snapshot shares with the one before it what has not changed.
+fn is_same(these: &[Arc<Container>], those: &[Arc<Container>]) -> bool {
+    these.len() == those.len()
+        && these
+            .iter()
+            .zip(those)
+            .all(|(one, other)| Arc::ptr_eq(one, other))
 }
 
 fn change(open: &mut Open, container: &Arc<Container>, records: &mut Vec<Record>) {

@@ -185,9 +185,13 @@ impl<'a> History<'a> {
             });
         }
         let run = self.runs.len().saturating_sub(1);
+        let is_mending = matches!(line.record, Record::Cut { .. });
         let wall = self.runs.last_mut().map_or(line.time, |last| {
-            // A clock that is being adjusted may go back by less than makes a new run.
-            last.end = last.end.max(line.time);
+            // A clock that is being adjusted may go back by less than makes a new run. That a torn end
+            // was cut off is written by the next agent: the one before says nothing of that time.
+            if !is_mending {
+                last.end = last.end.max(line.time);
+            }
             last.end
         });
         Moment { run, wall }

@@ -296,3 +296,23 @@ fn a_ledger_that_was_changed_says_so_with_each_answer() {
         answers.notes
     );
 }
+
+/// Half a line is left by a crash: what the next agent writes about it is of its own time.
+#[test]
+fn a_torn_end_does_not_speak_for_the_time_after_it() {
+    let mut lab = Lab::started(BUDGET);
+    lab.run(container(1));
+    lab.pass(10);
+    lab.kill();
+    let file = lab.files().pop().unwrap();
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text + "{\"seq\":").unwrap();
+    lab.now = 100;
+    lab.living.clear();
+    lab.open();
+    assert!(lab.text().contains("\"cut\""));
+    let unsure = lab.ask("10.0.0.1", wall(50), wall(50)).answers;
+    assert_eq!(unsure[0].certainty, Certainty::Possible, "{unsure:?}");
+    assert_eq!(unsure[0].last_seen, Some(wall(0)));
+    assert!(lab.verify().is_sound());
+}

@@ -155,6 +155,10 @@ impl Recovered {
     }
 
     fn take(&mut self, line: Line, open: &mut BTreeMap<u64, Open>) {
+        if matches!(line.record, Record::Cut { .. }) {
+            // This start has just written it.
+            return;
+        }
         self.stopped = matches!(line.record, Record::Stop);
         self.last_seen = Some(line.time);
         match line.record {
