@@ -38,7 +38,8 @@ pub(super) fn links(
         counters
             .link_overruns
             .store(monitor.overruns(), Ordering::Relaxed);
-        // A census too busy to be told looks at the links on its next round anyway.
+        // A census too busy to be told which lists them on its next round anyway.
+        counters.links_changed.store(true, Ordering::Release);
         let _ = census.try_send(Message::Links(links.collect()));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use super::{cgroup::Group, dossier::Dossier, report::RuntimeState};
@@ -52,6 +52,8 @@ pub(super) struct Counters {
     pub(super) cgroup_overruns: AtomicU64,
     pub(super) dropped: AtomicU64,
     pub(super) lookups: AtomicU64,
+    /// The host's links or addresses have changed since they were listed. No count.
+    pub(super) links_changed: AtomicBool,
 }
 
 /// Adds one.

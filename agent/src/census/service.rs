@@ -183,7 +183,8 @@ impl Service {
             let skipped = self.surveyor.walk(&mut self.roster, now);
             counters.dropped.fetch_add(skipped, Ordering::Relaxed);
         }
-        let stale = std::mem::take(&mut self.stale);
+        let mut stale = std::mem::take(&mut self.stale);
+        stale.host = counters.links_changed.swap(false, Ordering::Acquire);
         let retry = self.surveyor.networks(&mut self.roster, &stale);
         let failures = self.surveyor.take_failures();
         counters.failures.fetch_add(failures, Ordering::Relaxed);

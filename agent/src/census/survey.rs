@@ -28,6 +28,8 @@ const SETUP_INTERVAL: Duration = Duration::from_millis(25);
 pub(super) struct Stale {
     /// Everything.
     pub(super) all: bool,
+    /// The host's links and addresses.
+    pub(super) host: bool,
     /// Namespaces behind these links.
     pub(super) links: BTreeSet<u32>,
     /// These containers.
@@ -44,6 +46,8 @@ pub(super) struct Surveyor {
     views: HashMap<u64, View>,
     /// Calls that failed since [`Surveyor::take_failures`].
     failures: u64,
+    /// The host's links and addresses could be read when that was last tried.
+    host_is_known: bool,
 }
 
 impl Surveyor {
@@ -55,6 +59,7 @@ impl Surveyor {
             own_inode: Namespace::own().map_or(0, |own| own.inode),
             views: HashMap::new(),
             failures: 0,
+            host_is_known: false,
         }
     }
 
@@ -96,7 +101,9 @@ impl Surveyor {
     /// Looks at processes, namespaces and links. Returns after how long to look again when some
     /// container is still being set up.
     pub(super) fn networks(&mut self, roster: &mut Roster, stale: &Stale) -> Option<Duration> {
-        self.host(roster);
+        if stale.all || stale.host || !self.host_is_known {
+            self.host_is_known = self.host(roster);
+        }
         let links = Arc::clone(&roster.links);
         let told = roster.told_pids();
         let mut in_setup = false;
@@ -132,8 +139,9 @@ impl Surveyor {
         in_setup.then_some(SETUP_INTERVAL)
     }
 
-    /// The host's own links and addresses.
-    fn host(&mut self, roster: &mut Roster) {
+    /// The host's own links and addresses; whether both could be read.
+    fn host(&mut self, roster: &mut Roster) -> bool {
+        let failures = self.failures;
         match self.connected(Connection::links) {
             Ok(links) => {
                 if *roster.links != links {
@@ -156,6 +164,7 @@ impl Surveyor {
             }
             Err(error) => self.failed("the host's addresses", &error),
         }
+        self.failures == failures
     }
 
     /// The main process: the one that the runtime told, if it is the container's, else the one
