@@ -98,7 +98,12 @@ impl Api<'_> {
     fn post(&self, path: &str, body: &Value) -> Result<Value> {
         let mut stream = UnixStream::connect(self.0.socket())?;
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-        let body = body.to_string();
+        // What is sent and not read resets the connection.
+        let body = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
         write!(
             stream,
             "POST {path} HTTP/1.0\r\nHost: docker\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
