@@ -12,4 +12,5 @@ pub mod daemon;
 pub mod intake;
 pub mod ledger;
 pub mod probe;
+pub mod process;
 pub mod telemetry;

@@ -7,8 +7,9 @@
 
 pub mod counter;
 pub mod flow;
+pub mod process;
 pub mod record;
 
 /// Layout version. The kernel object carries it in the global `LAYOUT_VERSION`; every record repeats it.
 /// Bump it with any change to a type of this crate.
-pub const LAYOUT_VERSION: u16 = 2;
+pub const LAYOUT_VERSION: u16 = 3;

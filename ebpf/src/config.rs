@@ -4,8 +4,8 @@ use core::ptr;
 
 /// Its name says which layout this object writes: the agent refuses an object without it.
 #[unsafe(no_mangle)]
-static LAYOUT_2: u8 = 0;
-const _: () = assert!(hydrophone_common::LAYOUT_VERSION == 2);
+static LAYOUT_3: u8 = 0;
+const _: () = assert!(hydrophone_common::LAYOUT_VERSION == 3);
 /// Random for each load, so that no container can aim its flows at one ring.
 #[unsafe(no_mangle)]
 static HASH_SEED: u64 = 0;
@@ -57,6 +57,6 @@ pub(crate) fn budget_renewal_ns() -> u64 {
 #[inline(always)]
 pub(crate) fn skb_netns_cookie() -> bool {
     // Read here so that the linker keeps it.
-    read(&LAYOUT_2);
+    read(&LAYOUT_3);
     read(&SKB_NETNS_COOKIE) != 0
 }

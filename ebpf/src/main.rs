@@ -32,11 +32,11 @@ mod outcome;
 #[cfg(target_arch = "bpf")]
 mod programs {
     use aya_ebpf::{
-        macros::{cgroup_skb, cgroup_sock, cgroup_sock_addr, classifier},
-        programs::{SkBuffContext, SockAddrContext, SockContext, TcContext},
+        macros::{cgroup_skb, cgroup_sock, cgroup_sock_addr, classifier, raw_tracepoint},
+        programs::{RawTracePointContext, SkBuffContext, SockAddrContext, SockContext, TcContext},
     };
 
-    use crate::hooks::{link, socket, socket_owner};
+    use crate::hooks::{link, process, socket, socket_owner};
 
     /// `TCX_NEXT` (`enum tcx_action_base`, 6.6) and `TC_ACT_UNSPEC`: go on with the next program.
     const NEXT: i32 = -1;
@@ -70,7 +70,33 @@ mod programs {
     #[cgroup_sock(sock_create)]
     fn hydro_sock_new(ctx: SockContext) -> i32 {
         socket_owner::remember_namespace(&ctx);
+        process::created(&ctx);
         PASS
+    }
+
+    #[cgroup_sock(post_bind4)]
+    fn hydro_bound4(ctx: SockContext) -> i32 {
+        process::bound4(&ctx);
+        PASS
+    }
+
+    #[cgroup_sock(post_bind6)]
+    fn hydro_bound6(ctx: SockContext) -> i32 {
+        process::bound6(&ctx);
+        PASS
+    }
+
+    /// Loaded as `BPF_CGROUP_UNIX_CONNECT` (6.7), for which the toolchain has no name.
+    #[cgroup_sock_addr(connect4)]
+    fn hydro_unix(ctx: SockAddrContext) -> i32 {
+        process::connect_unix(&ctx);
+        PASS
+    }
+
+    #[raw_tracepoint(tracepoint = "sched_process_exec")]
+    fn hydro_exec(ctx: RawTracePointContext) -> i32 {
+        process::executed(&ctx);
+        0
     }
 
     #[cgroup_sock_addr(connect4)]

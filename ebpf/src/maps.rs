@@ -7,6 +7,7 @@ use aya_ebpf::{
 use hydrophone_common::{
     counter::COUNTERS,
     flow::{FlowKey, FlowState},
+    process::{EventCounter, Pace, PaceKey, ProcessEvent},
     record::SocketOwner,
 };
 
@@ -44,3 +45,16 @@ pub(crate) const COVERED_LINK: u32 = 1;
 /// The account: one `u64` for each hook and counter, see `hydrophone_common::counter`.
 #[btf_map]
 pub(crate) static COUNTERS_MAP: PerCpuArray<u64, { COUNTERS as usize }> = PerCpuArray::new();
+
+/// Events about processes; one reader. 1,300 of them fit.
+#[btf_map]
+pub(crate) static PROCESS_EVENTS: RingBuf<ProcessEvent, 262_144> = RingBuf::new();
+
+/// How many calls each process has made of late.
+#[btf_map]
+pub(crate) static PACES: LruHashMap<PaceKey, Pace, 8192> = LruHashMap::new();
+
+/// What became of events about processes, by `EventCounter`.
+#[btf_map]
+pub(crate) static PROCESS_COUNTERS: PerCpuArray<u64, { EventCounter::ALL.len() }> =
+    PerCpuArray::new();

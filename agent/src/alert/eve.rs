@@ -5,6 +5,7 @@ mod application;
 mod events;
 mod head;
 mod names;
+mod process;
 
 use std::{collections::BTreeMap, io};
 
@@ -146,7 +147,13 @@ impl<'a> AlertEvent<'a> {
         let ends = [&alert.source, &alert.destination];
         let application = context.application.as_deref();
         Self {
-            head: Head::new("alert", context, ends, alert.interface.as_deref()),
+            head: Head::new(
+                "alert",
+                context,
+                ends,
+                &alert.processes,
+                alert.interface.as_deref(),
+            ),
             alert: AlertFields::new(&finding.signature),
             attack: &finding.signature.attack,
             behavior: finding.evidence.as_ref().map(BehaviorFields::new),

@@ -9,6 +9,7 @@ use super::*;
 use crate::{
     alert::fixtures,
     census::{Identity, UnknownReason, identity::Evidence as IdentityEvidence},
+    process::Report,
     telemetry::{Accounting, AlertFigures, SinkFigures},
 };
 
@@ -42,7 +43,7 @@ fn a_rule_between_two_containers() {
         r#""name":"db","image":"db:1","image_digest":"sha256:00ff","labels":{"tier":"front"},"#,
         r#""compose_project":"shop","compose_service":"db","runtime":"docker","pid":4242,"#,
         r#""cgroup_id":102,"evidence":"cgroup"},"#,
-        r#""src_process":{"pid":4300,"uid":33,"comm":"curl"},"#,
+        r#""src_process":{"pid":4300,"uid":33,"comm":"curl","certainty":"certain"},"#,
         r#""alert":{"action":"allowed","gid":1,"signature_id":9000001,"rev":2,"#,
         r#""signature":"Shellshock in an HTTP header","category":"web-application-attack","#,
         r#""severity":1,"metadata":{"affected":["bash","busybox"],"mitre_technique_id":["T1190"]},"#,
@@ -201,6 +202,7 @@ fn the_stats_event_shows_the_accounting() {
     let stats = Stats {
         ledger: None,
         sensor: [("links_hooked", 2)].into(),
+        processes: [("events", 5)].into(),
         uptime: 61,
         hooks: [(Hook::LinkIngress.name(), packets)].into(),
         inspect: [("flows", 3)].into(),
@@ -226,7 +228,7 @@ fn the_stats_event_shows_the_accounting() {
     let expected = concat!(
         r#"{"timestamp":"2026-11-23T20:23:10.123456+0000","event_type":"stats","stats":{"uptime":61,"#,
         r#""hooks":{"link_ingress":{"seen":100,"inspected":60,"counted":{"budget":30},"#,
-        r#""lost":{"ring_full":10},"unaccounted":0}},"inspect":{"flows":3},"sensor":{"links_hooked":2},"census":{"containers":2},"#,
+        r#""lost":{"ring_full":10},"unaccounted":0}},"inspect":{"flows":3},"sensor":{"links_hooked":2},"census":{"containers":2},"processes":{"events":5},"#,
         r#""alert":{"findings":5,"emitted":3,"suppressed":1,"held":1,"conditions_not_met":0,"storm_evicted":0,"queue_lost":0,"events":0,"events_lost":0},"#,
         r#""sinks":{"stdout":{"written":3,"lost":0}}}}"#,
     );
@@ -268,7 +270,8 @@ proptest! {
         container.labels = [(label.clone(), value)].into();
         let mut alert = fixtures::alert();
         alert.source = fixtures::identity(container);
-        alert.finding.context.source.owner.process = Some(Process { pid: 1, uid: 2, comm });
+        let process = Process { pid: 1, uid: 2, comm };
+        alert.processes = [None, Some(Report::bare(&process))];
         alert.finding.context.payload = payload.into();
         let line = line(&alert, 4_096);
         prop_assert!(!line.chars().any(char::is_control));

@@ -13,9 +13,12 @@ use hydrophone_inspect::{
 };
 
 use super::Alert;
-use crate::census::{
-    Container, Identity, Runtime, UnknownReason,
-    identity::{Evidence as IdentityEvidence, Host},
+use crate::{
+    census::{
+        Container, Identity, Runtime, UnknownReason,
+        identity::{Evidence as IdentityEvidence, Host},
+    },
+    process::Report,
 };
 
 /// 2026-11-23T20:23:10.123456 UTC.
@@ -164,6 +167,7 @@ pub(super) fn alert() -> Alert {
         finding: finding(),
         source: identity(container("web", 101)),
         destination: identity(container("db", 102)),
+        processes: [Some(Report::bare(&process(b"curl"))), None],
         interface: Some("veth0".into()),
         suppressed: 0,
     }

@@ -16,9 +16,12 @@ mod fixtures;
 
 use std::{net::IpAddr, sync::Arc};
 
-use hydrophone_inspect::{Finding, Owner, Process};
+use hydrophone_inspect::{Context, Endpoint, Finding, Owner, Process};
 
-use crate::census::{Identity, UnknownReason};
+use crate::{
+    census::{Identity, UnknownReason},
+    process::Report,
+};
 
 pub use pipeline::{AlertThread, FindingQueue, spawn};
 pub use sinks::{Overflow, Sink, SinkFormat};
@@ -32,6 +35,26 @@ pub trait Resolve {
 
     /// Name of a link of the host; `None` when it has none or has gone.
     fn interface(&self, ifindex: u32) -> Option<Arc<str>>;
+
+    /// The process at one end; `None` when nothing is known of it.
+    fn process(&self, ask: &Ask<'_>) -> Option<Report> {
+        ask.end.owner.process.as_ref().map(Report::bare)
+    }
+}
+
+/// What is asked about the process at one end of a flow.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// The end.
+    pub end: &'a Endpoint,
+    /// The other one.
+    pub peer: &'a Endpoint,
+    /// Who is at `end`.
+    pub identity: &'a Identity,
+    /// The flow.
+    pub context: &'a Context,
+    /// Whether to look at the host for it: for alerts. Else only what is known already is told.
+    pub patient: bool,
 }
 
 impl<T: Resolve + ?Sized> Resolve for Arc<T> {
@@ -41,6 +64,10 @@ impl<T: Resolve + ?Sized> Resolve for Arc<T> {
 
     fn interface(&self, ifindex: u32) -> Option<Arc<str>> {
         (**self).interface(ifindex)
+    }
+
+    fn process(&self, ask: &Ask<'_>) -> Option<Report> {
+        (**self).process(ask)
     }
 }
 
@@ -67,6 +94,8 @@ pub struct Alert {
     pub source: Identity,
     /// Who received it.
     pub destination: Identity,
+    /// The processes at the two.
+    pub processes: [Option<Report>; 2],
     /// Link it was seen on.
     pub interface: Option<Arc<str>>,
     /// Findings of the same rule between the same ends that this alert stands for beside itself.

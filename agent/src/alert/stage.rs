@@ -5,7 +5,7 @@ use std::time::Instant;
 use hydrophone_inspect::{Context, Finding, FindingSink, Timestamp, event};
 
 use super::{
-    Alert, Resolve,
+    Alert, Ask, Resolve,
     ends::Ends,
     eve,
     sinks::{Event, EventKind, Sink, SinkFormat},
@@ -15,6 +15,7 @@ use super::{
 use crate::{
     census::Identity,
     config::{self, ServiceBy},
+    process::Report,
     telemetry::{AlertFigures, QueueLosses, Stats, Upstream},
 };
 
@@ -68,6 +69,24 @@ impl<R: Resolve> AlertStage<R> {
         })
     }
 
+    fn processes(
+        &self,
+        context: &Context,
+        [source, destination]: [&Identity; 2],
+        patient: bool,
+    ) -> [Option<Report>; 2] {
+        let (from, to) = (&context.source, &context.destination);
+        [(from, to, source), (to, from, destination)].map(|(end, peer, identity)| {
+            self.resolver.process(&Ask {
+                end,
+                peer,
+                identity,
+                context,
+                patient,
+            })
+        })
+    }
+
     fn figures(&self) -> AlertFigures {
         let storm = self.storm.figures();
         AlertFigures {
@@ -94,6 +113,7 @@ impl<R: Resolve> AlertStage<R> {
             census: upstream.census,
             sensor: upstream.sensor,
             ledger: upstream.ledger,
+            processes: upstream.processes,
             alert: AlertFigures {
                 queue_lost: lost.findings,
                 events_lost: lost.events,
@@ -182,6 +202,7 @@ impl<R: Resolve> FindingSink for AlertStage<R> {
             return;
         }
         let alert = Alert {
+            processes: self.processes(context, [&source, &destination], true),
             source,
             destination,
             interface: self.resolver.interface(context.ifindex),
@@ -195,6 +216,7 @@ impl<R: Resolve> FindingSink for AlertStage<R> {
     fn event(&mut self, event: Box<event::Event>) {
         let [source, destination] = self.ends(&event.context);
         let located = eve::Located {
+            processes: self.processes(&event.context, [&source, &destination], false),
             source,
             destination,
             interface: self.resolver.interface(event.context.ifindex),

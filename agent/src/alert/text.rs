@@ -2,10 +2,10 @@
 
 use std::io::{self, Write};
 
-use hydrophone_inspect::{Endpoint, Process, finding::Evidence};
+use hydrophone_inspect::{Endpoint, finding::Evidence};
 
-use super::{Alert, comm, escape::Hostile, eve::protocol_name, time::ShortTime};
-use crate::census::Identity;
+use super::{Alert, escape::Hostile, eve::protocol_name, time::ShortTime};
+use crate::{census::Identity, process::Report};
 
 const RESET: &str = "\x1b[0m";
 const DIM: &str = "\x1b[2m";
@@ -57,8 +57,9 @@ pub fn write_alert(alert: &Alert, color: bool, out: &mut Vec<u8>) -> io::Result<
     if let Some(Evidence { summary, .. }) = &alert.finding.evidence {
         write!(out, "  {}", Hostile(summary))?;
     }
-    write_process(out, "by", context.source.owner.process)?;
-    write_process(out, "to", context.destination.owner.process)?;
+    let [source, destination] = &alert.processes;
+    write_process(out, "by", source.as_ref())?;
+    write_process(out, "to", destination.as_ref())?;
     if alert.suppressed > 0 {
         write!(out, "  {dim}(+{} like it){reset}", alert.suppressed)?;
     }
@@ -119,20 +120,21 @@ impl core::fmt::Display for Socket<'_> {
     }
 }
 
-fn write_process(out: &mut Vec<u8>, role: &str, process: Option<Process>) -> io::Result<()> {
-    let Some(process) = process else {
+/// A question mark says that it is not sure.
+fn write_process(out: &mut Vec<u8>, role: &str, report: Option<&Report>) -> io::Result<()> {
+    let Some(report) = report else {
         return Ok(());
     };
-    write!(
-        out,
-        "  {role} {}[{}]",
-        Hostile(&comm(&process)),
-        process.pid
-    )
+    write!(out, "  {role} {}[{}]", Hostile(&report.comm), report.pid)?;
+    if report.doubt.is_some() {
+        write!(out, "?")?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use hydrophone_inspect::Process;
     use proptest::prelude::*;
 
     use super::*;
@@ -163,7 +165,7 @@ mod tests {
         alert.finding.evidence = Some(fixtures::evidence());
         alert.finding.context.protocol = Some(1);
         alert.finding.context.icmp = Some((8, 0));
-        alert.finding.context.source.owner.process = None;
+        alert.processes = [None, None];
         alert.finding.context.source.socket.port = 0;
         alert.finding.context.destination.socket.port = 0;
         assert_eq!(
@@ -190,7 +192,8 @@ mod tests {
         let mut alert = fixtures::alert();
         alert.source =
             fixtures::identity(fixtures::container("a\x1b[2J\u{9b}31m\r\n\u{202e}b\\", 1));
-        alert.finding.context.source.owner.process = Some(fixtures::process(b"x\x07\x9b0m"));
+        let process = fixtures::process(b"x\x07\x9b0m");
+        alert.processes = [Some(Report::bare(&process)), None];
         let line = line(&alert, false);
         assert!(
             line.contains("a\\u{1b}[2J\\u{9b}31m\\u{d}\\u{a}\\u{202e}b\\\\ (172"),
@@ -207,7 +210,8 @@ mod tests {
         ) {
             let mut alert = fixtures::alert();
             alert.source = fixtures::identity(fixtures::container(&name, 1));
-            alert.finding.context.source.owner.process = Some(Process { pid: 1, uid: 1, comm });
+            let process = Process { pid: 1, uid: 1, comm };
+            alert.processes = [Some(Report::bare(&process)), None];
             let line = line(&alert, false);
             prop_assert!(!line.chars().any(char::is_control));
             prop_assert!(line.len() < 10_000);

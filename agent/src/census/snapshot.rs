@@ -125,6 +125,12 @@ impl Snapshot {
             || self.host_groups.contains_key(&id)
     }
 
+    /// The cookie of the host's network namespace; 0 when the kernel has none.
+    #[must_use]
+    pub const fn host_namespace(&self) -> u64 {
+        self.host_cookie
+    }
+
     fn of_namespace(&self, cookie: u64) -> Option<Identity> {
         if cookie == 0 {
             return None;

@@ -1,11 +1,12 @@
 //! `hydrophone run`: wiring and life cycle. No stage's logic is here.
 //!
-//! Threads: one `inspect-N` for each ring, `correlate`, `alert`, `links` (owns the probe), one for
-//! each sink, and the caller's, which runs the census and waits for signals.
+//! Threads: one `inspect-N` for each ring, `correlate`, `alert`, `links` (owns the probe), `processes`,
+//! one for each sink, and the caller's, which runs the census and waits for signals.
 
 mod correlation;
 mod inspection;
 mod links;
+mod processes;
 mod replay;
 mod rules;
 
@@ -27,6 +28,7 @@ use crate::{
     config::Config,
     ledger::{self, Ledger},
     probe::{Counters, Instance, LoadOptions, Loaded, Probe, ProbeError, Shutdown},
+    process::HostResolver,
     telemetry::{self, Upstream},
 };
 
@@ -77,9 +79,12 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
         rings,
         counters,
         budgets,
+        processes,
     } = Probe::load(&LoadOptions::from(&config.sensor), &shutdown)?;
     probe.attach_cgroup(&census.cgroups().root().to_string_lossy())?;
 
+    let (followed, process_figures) = processes::start(processes)
+        .map_err(io_error("cannot follow the processes of this host"))?;
     let (queue, signals) = mpsc::sync_channel(correlation::QUEUE);
     let limits = InspectorLimits::from(config);
     let mut inspectors = Vec::new();
@@ -114,10 +119,12 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
         links.figures(),
         Arc::clone(&behavior),
         ledger.as_ref().map(Ledger::reporter),
+        process_figures,
     );
     let sinks = sinks(config).map_err(io_error("cannot open the sinks"))?;
-    let stage = AlertStage::new(&config.alert, Arc::clone(&census), sinks)
-        .service_by(&config.census.service_by);
+    let resolver = HostResolver::new(Arc::clone(&census), Arc::clone(&followed.processes));
+    let stage =
+        AlertStage::new(&config.alert, resolver, sinks).service_by(&config.census.service_by);
     let (findings, alerts) = alert::spawn(stage, &config.alert, upstream)
         .map_err(io_error("cannot start the alert thread"))?;
     let correlator = correlation::start(
@@ -140,6 +147,7 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
     // last: to let go of one waits for the kernel (a grace period of RCU), and with hundreds of them
     // a supervisor may lose its patience when all else has long been written.
     shutdown.trigger();
+    followed.join();
     for inspector in inspectors {
         let _ended = inspector.join();
     }
@@ -262,6 +270,7 @@ fn upstream(
     links: Arc<links::Figures>,
     behavior: Arc<Mutex<telemetry::Figures>>,
     ledger: Option<impl Fn() -> ledger::Report + Send + 'static>,
+    processes: processes::Figures,
 ) -> impl FnMut() -> Upstream + Send + 'static {
     move || {
         let hooks = match counters.read() {
@@ -288,6 +297,7 @@ fn upstream(
             census: census.figures().into(),
             sensor: links.snapshot(),
             ledger: ledger.as_ref().map(|report| report()),
+            processes: processes.snapshot(),
         }
     }
 }

@@ -7,15 +7,15 @@ use aya::{
     maps::{ArrayOfMaps, HashMap, Map, MapData, PerCpuArray, RingBuf},
     programs::{
         CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSock, CgroupSockAddr, ProgramError,
-        SchedClassifier,
+        RawTracePoint, SchedClassifier,
     },
     util::KernelVersion,
 };
 use hydrophone_common::LAYOUT_VERSION;
 
 use super::{
-    AttachMode, Budgets, Counters, ProbeError, RingReader, Shutdown, links::Links, log::KernelLog,
-    names,
+    AttachMode, Budgets, Counters, Extras, ProbeError, ProcessCounters, ProcessEvents, RingReader,
+    Shutdown, links::Links, log::KernelLog, names, unix::UnixHook,
 };
 
 /// Where the kernel object comes from.
@@ -92,13 +92,14 @@ pub struct Probe {
     origin: String,
     links: Links,
     attach: AttachMode,
-    skb_netns_cookie: bool,
     /// Keeps the outer map, which holds the rings, alive.
     _rings: ArrayOfMaps<MapData, RingBuf<MapData>>,
     covered: HashMap<MapData, u32, u32>,
     /// What is in `covered`: nobody else writes it.
     told: std::collections::HashMap<u32, u32>,
     log: KernelLog,
+    unix: Option<UnixHook>,
+    executions: bool,
 }
 
 /// What a load yields beside the probe.
@@ -111,6 +112,8 @@ pub struct Loaded {
     pub counters: Counters,
     /// Budgets of flows.
     pub budgets: Budgets,
+    /// Events about processes.
+    pub processes: ProcessEvents,
 }
 
 impl Probe {
@@ -155,23 +158,43 @@ impl Probe {
         let counters: PerCpuArray<MapData, u64> = take(&mut ebpf, names::COUNTERS, &origin)?;
         let flows: HashMap<MapData, _, _> = take(&mut ebpf, names::FLOWS, &origin)?;
         let covered: HashMap<MapData, u32, u32> = take(&mut ebpf, names::COVERED, &origin)?;
+        // Before the maps that its program uses are taken.
+        let unix = UnixHook::load(&object, &ebpf);
+        let (unix, unix_state) = match unix {
+            Ok(hook) => (Some(hook), Ok(())),
+            Err(error) => (None, Err(error.to_string())),
+        };
+        let events: RingBuf<MapData> = take(&mut ebpf, names::PROCESS_EVENTS, &origin)?;
+        let event_counters: PerCpuArray<MapData, u64> =
+            take(&mut ebpf, names::PROCESS_COUNTERS, &origin)?;
         let mut probe = Self {
             ebpf,
             origin,
             links: Links::default(),
             attach: options.attach,
-            skb_netns_cookie,
             _rings: outer,
             covered,
             told: std::collections::HashMap::new(),
             log,
+            unix,
+            executions: false,
         };
         probe.verify()?;
+        let executions = probe.verify_executions();
+        probe.executions = executions.is_ok();
         Ok(Loaded {
             probe,
             rings,
             counters: Counters::new(counters),
             budgets: Budgets::new(flows),
+            processes: ProcessEvents {
+                ring: RingReader::at_once(events, shutdown.clone()),
+                counters: ProcessCounters::new(event_counters),
+                extras: Extras {
+                    executions,
+                    unix: unix_state,
+                },
+            },
         })
     }
 
@@ -188,11 +211,19 @@ impl Probe {
             let program: &mut CgroupSockAddr = self.program(name)?;
             patiently(name, || program.load())?;
         }
-        if !self.skb_netns_cookie {
-            let program: &mut CgroupSock = self.program(names::SOCK_NEW)?;
-            patiently(names::SOCK_NEW, || program.load())?;
+        for name in names::BOUND.into_iter().chain([names::SOCK_NEW]) {
+            let program: &mut CgroupSock = self.program(name)?;
+            patiently(name, || program.load())?;
         }
         Ok(())
+    }
+
+    /// Raw tracepoints are an extra: a kernel may be built without, or refuse them.
+    fn verify_executions(&mut self) -> Result<(), String> {
+        let program: &mut RawTracePoint = self
+            .program(names::EXECUTED)
+            .map_err(|error| error.to_string())?;
+        patiently(names::EXECUTED, || program.load()).map_err(|error| error.to_string())
     }
 
     /// Attaches the socket hooks at a cgroup2 directory, as a rule the root.
@@ -208,11 +239,11 @@ impl Probe {
         };
         // Links are multi by nature; any other flag is refused since 5.7.
         let mode = CgroupAttachMode::Single;
-        if !self.skb_netns_cookie {
-            let program: &mut CgroupSock = self.program(names::SOCK_NEW)?;
+        for name in names::BOUND.into_iter().chain([names::SOCK_NEW]) {
+            let program: &mut CgroupSock = self.program(name)?;
             program
                 .attach(&cgroup, mode)
-                .map_err(|source| failed(names::SOCK_NEW, source))?;
+                .map_err(|source| failed(name, source))?;
         }
         // Receivers first: a sender seen before its receiver would be inspected twice.
         for (name, place) in [
@@ -230,7 +261,36 @@ impl Probe {
                 .attach(&cgroup, mode)
                 .map_err(|source| failed(name, source))?;
         }
+        self.attach_extras(&cgroup);
         Ok(())
+    }
+
+    fn attach_extras(&mut self, cgroup: &File) {
+        if let Some(hook) = &mut self.unix
+            && let Err(error) = hook.attach(cgroup)
+        {
+            tracing::warn!(%error, "connections of Unix sockets are not told by the kernel");
+            self.unix = None;
+        }
+        if self.executions {
+            let attached = self
+                .program::<RawTracePoint>(names::EXECUTED)
+                .and_then(|program| {
+                    program
+                        .attach(names::EXECUTIONS)
+                        .map_err(|source| refused(names::EXECUTED, source))
+                });
+            if let Err(error) = attached {
+                tracing::warn!(%error, "executions are not told by the kernel");
+            }
+        }
+    }
+
+    /// Lets go of `connect` of Unix sockets: what its hook tells cannot be used.
+    pub fn detach_unix(&mut self) {
+        if let Some(hook) = &mut self.unix {
+            hook.detach();
+        }
     }
 
     /// Attaches the classifiers to a link of the host. Nothing happens if it is hooked already.

@@ -8,8 +8,10 @@ mod instance;
 mod links;
 mod load;
 mod log;
+mod process;
 mod qdisc;
 mod ring;
+mod unix;
 
 pub use budget::Budgets;
 pub use clock::Clock;
@@ -18,6 +20,7 @@ pub use error::ProbeError;
 pub use instance::Instance;
 pub use links::{AttachMode, sweep_leftovers};
 pub use load::{LoadOptions, Loaded, ObjectSource, Probe};
+pub use process::{Extras, ProcessCounters, ProcessEvents};
 pub use ring::{RingReader, Shutdown, Wake};
 
 /// Names of the object's programs and maps: the only place that knows them.
@@ -33,6 +36,13 @@ mod names {
         "hydro_sendmsg4",
         "hydro_sendmsg6",
     ];
+    pub(super) const BOUND: [&str; 2] = ["hydro_bound4", "hydro_bound6"];
+    pub(super) const EXECUTED: &str = "hydro_exec";
+    /// The tracepoint that it is for.
+    pub(super) const EXECUTIONS: &str = "sched_process_exec";
+    pub(super) const UNIX: &str = "hydro_unix";
+    pub(super) const PROCESS_EVENTS: &str = "PROCESS_EVENTS";
+    pub(super) const PROCESS_COUNTERS: &str = "PROCESS_COUNTERS";
     pub(super) const RINGS: &str = "RINGS";
     pub(super) const FLOWS: &str = "FLOWS";
     pub(super) const COVERED: &str = "COVERED";

@@ -82,22 +82,36 @@ const GATHER: Duration = Duration::from_millis(1);
 pub struct RingReader {
     ring: RingBuf<MapData>,
     shutdown: Shutdown,
+    gather: Duration,
 }
 
 impl RingReader {
     pub(super) const fn new(ring: RingBuf<MapData>, shutdown: Shutdown) -> Self {
-        Self { ring, shutdown }
+        Self {
+            ring,
+            shutdown,
+            gather: GATHER,
+        }
     }
 
-    /// Blocks until there are records, `timeout` has passed, or the agent goes down. Records come
+    /// One whose records are few and must not wait.
+    pub(super) const fn at_once(ring: RingBuf<MapData>, shutdown: Shutdown) -> Self {
+        Self {
+            ring,
+            shutdown,
+            gather: Duration::ZERO,
+        }
+    }
+
+    /// Blocks until there are records, `timeout` has passed, or the agent goes down. Packets come
     /// late by `GATHER`, so that many are taken at once.
     ///
     /// # Errors
     /// When `poll` fails.
     pub fn wait(&self, timeout: Duration) -> Result<Wake, ProbeError> {
         let wake = self.shutdown.wait(&self.ring, timeout)?;
-        if wake == Wake::Ready {
-            thread::sleep(GATHER);
+        if wake == Wake::Ready && !self.gather.is_zero() {
+            thread::sleep(self.gather);
         }
         Ok(wake)
     }

@@ -212,6 +212,8 @@ pub struct Upstream {
     pub sensor: Figures,
     /// Who was who; `None` when no ledger is kept.
     pub ledger: Option<ledger::Report>,
+    /// Processes.
+    pub processes: Figures,
 }
 
 /// Counters of the alert stage. `findings = emitted + suppressed + held + conditions_not_met` at any
@@ -272,6 +274,8 @@ pub struct Stats {
     /// Ledger.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ledger: Option<ledger::Report>,
+    /// Processes.
+    pub processes: Figures,
     /// Alert stage.
     pub alert: AlertFigures,
     /// Sinks by name.

@@ -1,6 +1,7 @@
 //! What each hook does with what it sees.
 
 pub(crate) mod link;
+pub(crate) mod process;
 pub(crate) mod socket;
 pub(crate) mod socket_owner;
 

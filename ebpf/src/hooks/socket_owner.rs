@@ -11,12 +11,19 @@ use aya_ebpf::{
 use aya_log_ebpf::warn;
 use hydrophone_common::record::SocketOwner;
 
-use crate::maps::{NAMESPACES, SOCKETS};
+use super::process;
+use crate::{
+    config,
+    maps::{NAMESPACES, SOCKETS},
+};
 
 /// Notes in which network namespace the sockets of the caller's cgroup are, for kernels where
 /// `cgroup_skb` cannot ask. A cgroup whose processes use several has the last one's.
 #[inline(always)]
 pub(crate) fn remember_namespace(ctx: &SockContext) {
+    if config::skb_netns_cookie() {
+        return;
+    }
     // SAFETY: no arguments.
     let cgroup_id = unsafe { bpf_get_current_cgroup_id() };
     // SAFETY: the helper takes the context.
@@ -47,4 +54,5 @@ pub(crate) fn remember(ctx: &SockAddrContext) {
         // In the caller's own context, and only when the kernel is out of memory.
         warn!(ctx, "process {} is not remembered: error {}", pid, code);
     }
+    process::connect(ctx, cookie);
 }

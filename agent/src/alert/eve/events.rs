@@ -10,7 +10,7 @@ use hydrophone_inspect::{
 use serde::Serialize;
 
 use super::{FlowFields, application, head::Head, write};
-use crate::{alert::time::EveTime, census::Identity, config::EventType};
+use crate::{alert::time::EveTime, census::Identity, config::EventType, process::Report};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -23,6 +23,8 @@ pub struct Located {
     pub source: Identity,
     /// Who is the destination.
     pub destination: Identity,
+    /// The processes at the two.
+    pub processes: [Option<Report>; 2],
     /// Link it was seen on.
     pub interface: Option<Arc<str>>,
 }
@@ -42,7 +44,13 @@ pub fn write_events(
     let mut line = |of: EventType, body: Body<'_>| {
         out.clear();
         let ends = [&located.source, &located.destination];
-        let head = Head::new(of.name(), context, ends, located.interface.as_deref());
+        let head = Head::new(
+            of.name(),
+            context,
+            ends,
+            &located.processes,
+            located.interface.as_deref(),
+        );
         let head = match &body {
             Body::Flow(flow) => head.speaking(flow.app_proto),
             Body::Application(_) => head,

@@ -13,6 +13,7 @@ const C: bool = false;
 fn located(event: Box<Event>) -> Located {
     let alert = fixtures::alert();
     Located {
+        processes: [None, None],
         event,
         source: alert.source,
         destination: alert.destination,

@@ -2,16 +2,19 @@
 
 use std::{borrow::Cow, collections::BTreeMap, net::IpAddr};
 
-use hydrophone_inspect::{Context, Endpoint, Process};
+use hydrophone_inspect::{Context, Endpoint};
 use serde::Serialize;
 
 use crate::{
-    alert::{comm, escape::Hostile, time::EveTime},
+    alert::{escape::Hostile, time::EveTime},
     census::{
         Container, Identity, PodSandbox, Runtime, UnknownReason,
         identity::{Evidence as IdentityEvidence, Host},
     },
+    process::Report,
 };
+
+use super::process::ProcessFields;
 
 /// Labels of a container that an event carries; `labels_omitted` counts the others.
 pub const LABELS_MAX: usize = 32;
@@ -45,19 +48,23 @@ pub(super) struct Head<'a> {
     src_container: EndpointIdentity<'a>,
     dst_container: EndpointIdentity<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    src_process: Option<ProcessFields>,
+    src_process: Option<ProcessFields<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    dst_process: Option<ProcessFields>,
+    dst_process: Option<ProcessFields<'a>>,
 }
 
 impl<'a> Head<'a> {
-    /// `ends` are the source and the destination.
+    /// `ends` are the source and the destination, `processes` those there.
     pub(super) fn new(
         event_type: &'static str,
         context: &Context,
         [source, destination]: [&'a Identity; 2],
+        processes: &'a [Option<Report>; 2],
         interface: Option<&'a str>,
     ) -> Self {
+        let [src_process, dst_process] = processes
+            .each_ref()
+            .map(|report| report.as_ref().map(ProcessFields::new));
         let application = context.application.as_deref();
         let has_ports = protocol_has_ports(context.protocol);
         let port = |end: &Endpoint| has_ports.then_some(end.socket.port);
@@ -83,8 +90,8 @@ impl<'a> Head<'a> {
             hook: context.hook.name(),
             src_container: EndpointIdentity::new(source),
             dst_container: EndpointIdentity::new(destination),
-            src_process: context.source.owner.process.map(ProcessFields::new),
-            dst_process: context.destination.owner.process.map(ProcessFields::new),
+            src_process,
+            dst_process,
         }
     }
 
@@ -114,7 +121,7 @@ pub(in crate::alert) fn protocol_name(protocol: Option<u8>) -> Cow<'static, str>
 /// `kind` says which of the three it is: an end is never left out.
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-enum EndpointIdentity<'a> {
+pub(super) enum EndpointIdentity<'a> {
     Container(Box<ContainerFields<'a>>),
     Host {
         hostname: Hostile<'a>,
@@ -127,7 +134,7 @@ enum EndpointIdentity<'a> {
 }
 
 impl<'a> EndpointIdentity<'a> {
-    fn new(identity: &'a Identity) -> Self {
+    pub(super) fn new(identity: &'a Identity) -> Self {
         match identity {
             Identity::Container { container, or, by } => {
                 Self::Container(Box::new(ContainerFields::new(container, or, *by)))
@@ -145,7 +152,7 @@ impl<'a> EndpointIdentity<'a> {
 }
 
 #[derive(Serialize)]
-struct ContainerFields<'a> {
+pub(super) struct ContainerFields<'a> {
     id: Hostile<'a>,
     name: Hostile<'a>,
     image: Hostile<'a>,
@@ -244,23 +251,6 @@ impl<'a> ContainerFields<'a> {
                     name: Hostile(&other.name),
                 })
                 .collect(),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct ProcessFields {
-    pid: u32,
-    uid: u32,
-    comm: String,
-}
-
-impl ProcessFields {
-    fn new(process: Process) -> Self {
-        Self {
-            pid: process.pid,
-            uid: process.uid,
-            comm: comm(&process),
         }
     }
 }

@@ -6,7 +6,7 @@ use super::{Check, capabilities};
 use crate::{
     census::cgroup::Cgroups,
     config::Config,
-    probe::{AttachMode, Instance, LoadOptions, Probe, ProbeError, Shutdown},
+    probe::{AttachMode, Extras, Instance, LoadOptions, Probe, ProbeError, Shutdown},
 };
 
 /// The kernel that Hydrophone needs, and why.
@@ -15,14 +15,14 @@ const KERNEL_MIN: (u32, u32) = (5, 15);
 const KERNEL_NETNS_COOKIE: (u32, u32) = (6, 15);
 
 pub(super) fn all(config: &Config) -> Vec<Check> {
-    vec![
+    let mut report = vec![
         kernel(&rustix::system::uname().release().to_string_lossy()),
         capabilities(),
         cgroup2(),
-        programs(config),
-        attachment(config),
-        instance(),
-    ]
+    ];
+    report.extend(programs(config));
+    report.extend([attachment(config), instance()]);
+    report
 }
 
 fn kernel(release: &str) -> Check {
@@ -85,15 +85,20 @@ fn cgroup2() -> Check {
 }
 
 /// Has the kernel verify every program, and attaches none.
-fn programs(config: &Config) -> Check {
+fn programs(config: &Config) -> Vec<Check> {
     let options = LoadOptions {
         rings: 1,
         ring_bytes: 256 << 10,
         ..LoadOptions::from(&config.sensor)
     };
     let loaded = Shutdown::new().and_then(|shutdown| Probe::load(&options, &shutdown));
-    match loaded {
-        Ok(_) => Check::ok("the kernel accepts every program"),
+    let failed = match loaded {
+        Ok(loaded) => {
+            let accepted = Check::ok("the kernel accepts every program");
+            return std::iter::once(accepted)
+                .chain(extras(loaded.processes.extras))
+                .collect();
+        }
         Err(error @ (ProbeError::NoObject | ProbeError::ReadObject { .. })) => Check::fail(
             error.to_string(),
             "the packet sensor is missing: nothing would be seen",
@@ -103,7 +108,28 @@ fn programs(config: &Config) -> Check {
             "look at the capabilities above, at lockdown (/sys/kernel/security/lockdown) and at \
              seccomp: bpf(2) must be allowed",
         ),
-    }
+    };
+    vec![failed]
+}
+
+/// What the agent does without, at a price.
+fn extras(extras: Extras) -> [Check; 2] {
+    [
+        match extras.executions {
+            Ok(()) => Check::ok("executions are told (sched_process_exec)"),
+            Err(error) => Check::warn(
+                format!("executions are not told: {error}"),
+                "a process that lives for some milliseconds may be known by pid, user and name only",
+            ),
+        },
+        match extras.unix {
+            Ok(()) => Check::ok("connections of Unix sockets are told (6.7 and later)"),
+            Err(error) => Check::warn(
+                format!("connections of Unix sockets are not told: {error}"),
+                "they are looked for every few seconds: those that are shorter are not seen",
+            ),
+        },
+    ]
 }
 
 fn attachment(config: &Config) -> Check {
