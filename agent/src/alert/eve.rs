@@ -4,6 +4,7 @@
 mod application;
 mod events;
 mod head;
+mod local;
 mod names;
 mod process;
 
@@ -27,6 +28,7 @@ use head::Head;
 pub(crate) use head::PodFields;
 pub(super) use head::protocol_name;
 pub use head::{LABELS_MAX, OTHERS_MAX};
+pub use local::{local_type, write_local};
 
 /// How an alert shows its payload.
 #[derive(Clone, Copy, Debug)]

@@ -4,6 +4,7 @@
 mod ends;
 pub(crate) mod escape;
 pub mod eve;
+pub mod local;
 mod pipeline;
 pub mod sinks;
 mod stage;

@@ -13,7 +13,7 @@ use std::{
 
 use hydrophone_inspect::{Event, Finding, FindingSink, Timestamp};
 
-use super::{AlertStage, Resolve};
+use super::{AlertStage, Resolve, local::Local};
 use crate::{
     config,
     telemetry::{AlertFigures, QueueLosses, Upstream},
@@ -30,6 +30,7 @@ const TICK: Duration = Duration::from_millis(250);
 enum Message {
     Finding(Finding),
     Event(Box<Event>),
+    Local(Box<Local>),
 }
 
 /// What both ends of the queue count.
@@ -69,6 +70,25 @@ impl FindingQueue {
             events_max: capacity.div_ceil(2),
         };
         (queue, receiver)
+    }
+}
+
+impl FindingQueue {
+    /// Puts what has no packet there.
+    pub fn local(&self, local: Local) {
+        let is_alert = local.signature.is_some();
+        if self
+            .sender
+            .try_send(Message::Local(Box::new(local)))
+            .is_err()
+        {
+            let lost = if is_alert {
+                &self.counts.findings_lost
+            } else {
+                &self.counts.events_lost
+            };
+            lost.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -146,6 +166,7 @@ fn run<R: Resolve>(
                 counts.events.fetch_sub(1, Ordering::Relaxed);
                 stage.event(event);
             }
+            Ok(Message::Local(local)) => stage.local(*local),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }

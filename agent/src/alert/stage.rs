@@ -1,6 +1,6 @@
 //! The alert stage itself: one thread's work, without the thread.
 
-use std::time::Instant;
+use std::{io, time::Instant};
 
 use hydrophone_inspect::{Context, Finding, FindingSink, Timestamp, event};
 
@@ -8,6 +8,7 @@ use super::{
     Alert, Ask, Resolve,
     ends::Ends,
     eve,
+    local::Local,
     sinks::{Event, EventKind, Sink, SinkFormat},
     storm::StormLimit,
     text,
@@ -27,11 +28,13 @@ pub struct AlertStage<R> {
     unmet: u64,
     /// Events written that are no alerts.
     events: u64,
-    storm: StormLimit,
+    storm: StormLimit<Alert>,
+    local_storm: StormLimit<Local>,
     sinks: Vec<Sink>,
     payload: eve::PayloadForm,
     started: Instant,
     ready: Vec<Alert>,
+    ready_local: Vec<Local>,
     buffer: Vec<u8>,
 }
 
@@ -45,10 +48,12 @@ impl<R: Resolve> AlertStage<R> {
             unmet: 0,
             events: 0,
             storm: StormLimit::new(&config.storm),
+            local_storm: StormLimit::new(&config.storm),
             sinks,
             payload: config.into(),
             started: Instant::now(),
             ready: Vec::new(),
+            ready_local: Vec::new(),
             buffer: Vec::new(),
         }
     }
@@ -88,7 +93,7 @@ impl<R: Resolve> AlertStage<R> {
     }
 
     fn figures(&self) -> AlertFigures {
-        let storm = self.storm.figures();
+        let storm = self.storm.figures() + self.local_storm.figures();
         AlertFigures {
             findings: storm.findings + self.unmet,
             conditions_not_met: self.unmet,
@@ -100,6 +105,7 @@ impl<R: Resolve> AlertStage<R> {
     /// Emits what the storm limit held back in windows that are over at `now`.
     pub fn tick(&mut self, now: Timestamp) {
         self.storm.tick(now, &mut self.ready);
+        self.local_storm.tick(now, &mut self.ready_local);
         self.write_ready();
     }
 
@@ -146,6 +152,7 @@ impl<R: Resolve> AlertStage<R> {
     /// Emits all that is still held back.
     pub fn flush(&mut self) {
         self.storm.flush(&mut self.ready);
+        self.local_storm.flush(&mut self.ready_local);
         self.write_ready();
     }
 
@@ -165,25 +172,59 @@ impl<R: Resolve> AlertStage<R> {
             self.write(&alert);
         }
         self.ready = ready;
+        let mut ready = core::mem::take(&mut self.ready_local);
+        for local in ready.drain(..) {
+            let kind = local
+                .signature
+                .as_ref()
+                .map_or(EventKind::Requested(eve::local_type(&local)), |it| {
+                    EventKind::Alert(it.severity)
+                });
+            self.send(kind, local.timestamp, |format, out| match format {
+                SinkFormat::Eve => eve::write_local(&local, out),
+                SinkFormat::Text { color } => text::write_local(&local, color, out),
+            });
+        }
+        self.ready_local = ready;
     }
 
-    /// Formats once for each format that a sink wants.
+    /// Takes what has no packet. Alerts are limited; an event that was asked for is not.
+    pub fn local(&mut self, local: Local) {
+        if local.signature.is_some() {
+            self.local_storm.admit(local, &mut self.ready_local);
+        } else {
+            self.events += 1;
+            self.ready_local.push(local);
+        }
+        self.write_ready();
+    }
+
     fn write(&mut self, alert: &Alert) {
-        let context = &alert.finding.context;
         let kind = EventKind::Alert(alert.finding.signature.severity);
+        let payload = self.payload;
+        let timestamp = alert.finding.context.timestamp;
+        self.send(kind, timestamp, |format, out| match format {
+            SinkFormat::Eve => eve::write_alert(alert, payload, out),
+            SinkFormat::Text { color } => text::write_alert(alert, color, out),
+        });
+    }
+
+    /// Formats once for each format that a sink wants. What has no form in one is not sent there.
+    fn send(
+        &mut self,
+        kind: EventKind,
+        timestamp: Timestamp,
+        write: impl Fn(SinkFormat, &mut Vec<u8>) -> io::Result<()>,
+    ) {
         let mut formats: Vec<SinkFormat> = self.sinks.iter().map(Sink::format).collect();
         formats.sort_unstable();
         formats.dedup();
         for format in formats {
             self.buffer.clear();
-            let written = match format {
-                SinkFormat::Eve => eve::write_alert(alert, self.payload, &mut self.buffer),
-                SinkFormat::Text { color } => text::write_alert(alert, color, &mut self.buffer),
-            };
-            if written.is_err() {
+            if write(format, &mut self.buffer).is_err() || self.buffer.is_empty() {
                 continue;
             }
-            let event = Event::new(&self.buffer, kind, context.timestamp);
+            let event = Event::new(&self.buffer, kind, timestamp);
             for sink in self.sinks.iter_mut().filter(|sink| sink.format() == format) {
                 sink.send(event.clone());
             }

@@ -6,6 +6,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    hash::Hash,
     net::IpAddr,
 };
 
@@ -32,50 +33,73 @@ impl EndpointKey {
     }
 }
 
+/// A rule and two endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Key {
+pub struct Pair {
     gid: u32,
     sid: u32,
     source: EndpointKey,
     destination: EndpointKey,
 }
 
-impl Key {
-    fn new(alert: &Alert) -> Self {
-        let context = &alert.finding.context;
+/// What is limited.
+pub trait Limited {
+    /// What alerts have in common that are limited together.
+    type Key: Copy + Eq + Hash;
+    /// Its key.
+    fn key(&self) -> Self::Key;
+    /// When it was found.
+    fn timestamp(&self) -> Timestamp;
+    /// How many others it stands for.
+    fn suppressed(&mut self) -> &mut u64;
+}
+
+impl Limited for Alert {
+    type Key = Pair;
+
+    fn key(&self) -> Pair {
+        let context = &self.finding.context;
         let scope = context.scope;
-        Self {
-            gid: alert.finding.signature.gid,
-            sid: alert.finding.signature.sid,
-            source: EndpointKey::new(&alert.source, &context.source, scope),
-            destination: EndpointKey::new(&alert.destination, &context.destination, scope),
+        Pair {
+            gid: self.finding.signature.gid,
+            sid: self.finding.signature.sid,
+            source: EndpointKey::new(&self.source, &context.source, scope),
+            destination: EndpointKey::new(&self.destination, &context.destination, scope),
         }
+    }
+
+    fn timestamp(&self) -> Timestamp {
+        self.finding.context.timestamp
+    }
+
+    fn suppressed(&mut self) -> &mut u64 {
+        &mut self.suppressed
     }
 }
 
 /// One pair in its window.
-struct Window {
+struct Window<A> {
     start: u64,
     passed: u32,
     held: u64,
     /// The latest that was held back: it speaks for all of them when the window closes.
-    last: Option<Box<Alert>>,
+    last: Option<Box<A>>,
 }
 
 /// The limiter. Time is that of the findings, and only moves forward.
-pub struct StormLimit {
+pub struct StormLimit<A: Limited> {
     limit: u32,
     window: u64,
     capacity: usize,
     clock: u64,
-    windows: HashMap<Key, Window>,
+    windows: HashMap<A::Key, Window<A>>,
     /// Keys by the start of their window. All windows are equally long, so this is also the order
     /// in which they close.
-    order: VecDeque<(Key, u64)>,
+    order: VecDeque<(A::Key, u64)>,
     figures: AlertFigures,
 }
 
-impl StormLimit {
+impl<A: Limited> StormLimit<A> {
     /// From section `alert.storm`.
     #[must_use]
     pub fn new(config: &config::Storm) -> Self {
@@ -97,14 +121,14 @@ impl StormLimit {
     }
 
     /// Takes one alert; appends those to be emitted now to `out`.
-    pub fn admit(&mut self, mut alert: Alert, out: &mut Vec<Alert>) {
+    pub fn admit(&mut self, mut alert: A, out: &mut Vec<A>) {
         self.figures.findings += 1;
         if self.limit == 0 {
             self.emit(alert, out);
             return;
         }
-        self.clock = self.clock.max(alert.finding.context.timestamp.0);
-        let key = Key::new(&alert);
+        self.clock = self.clock.max(alert.timestamp().0);
+        let key = alert.key();
         match self.windows.get_mut(&key) {
             Some(window) if self.clock.saturating_sub(window.start) < self.window => {
                 if window.passed < self.limit {
@@ -117,7 +141,7 @@ impl StormLimit {
                 }
             }
             Some(window) => {
-                alert.suppressed = window.held;
+                *alert.suppressed() = window.held;
                 *window = Window::new(self.clock);
                 self.order.push_back((key, self.clock));
                 self.emit(alert, out);
@@ -132,19 +156,19 @@ impl StormLimit {
     }
 
     /// Closes the windows that are over at `now`.
-    pub fn tick(&mut self, now: Timestamp, out: &mut Vec<Alert>) {
+    pub fn tick(&mut self, now: Timestamp, out: &mut Vec<A>) {
         self.clock = self.clock.max(now.0);
         self.close_windows(out);
     }
 
     /// Closes every window.
-    pub fn flush(&mut self, out: &mut Vec<Alert>) {
+    pub fn flush(&mut self, out: &mut Vec<A>) {
         while let Some((key, start)) = self.order.pop_front() {
             self.close(key, start, out);
         }
     }
 
-    fn close_windows(&mut self, out: &mut Vec<Alert>) {
+    fn close_windows(&mut self, out: &mut Vec<A>) {
         while let Some((key, start)) = self.order.front().copied() {
             let is_over = self.clock.saturating_sub(start) >= self.window;
             if !is_over && self.windows.len() <= self.capacity {
@@ -158,7 +182,7 @@ impl StormLimit {
     }
 
     /// Whether the window was still there: the pair may have begun another since.
-    fn close(&mut self, key: Key, start: u64, out: &mut Vec<Alert>) -> bool {
+    fn close(&mut self, key: A::Key, start: u64, out: &mut Vec<A>) -> bool {
         if self
             .windows
             .get(&key)
@@ -171,7 +195,7 @@ impl StormLimit {
         };
         if let Some(last) = window.last {
             let mut alert = *last;
-            alert.suppressed = window.held.saturating_sub(1);
+            *alert.suppressed() = window.held.saturating_sub(1);
             // The alert itself is not held any more either.
             self.figures.held = self.figures.held.saturating_sub(1);
             self.emit(alert, out);
@@ -179,15 +203,16 @@ impl StormLimit {
         true
     }
 
-    fn emit(&mut self, alert: Alert, out: &mut Vec<Alert>) {
+    fn emit(&mut self, mut alert: A, out: &mut Vec<A>) {
         self.figures.emitted += 1;
-        self.figures.suppressed += alert.suppressed;
-        self.figures.held = self.figures.held.saturating_sub(alert.suppressed);
+        let suppressed = *alert.suppressed();
+        self.figures.suppressed += suppressed;
+        self.figures.held = self.figures.held.saturating_sub(suppressed);
         out.push(alert);
     }
 }
 
-impl Window {
+impl<A> Window<A> {
     const fn new(start: u64) -> Self {
         Self {
             start,
@@ -207,7 +232,7 @@ mod tests {
 
     const SECOND: u64 = 1_000_000_000;
 
-    fn limiter(limit: u32, pairs: u32) -> StormLimit {
+    fn limiter(limit: u32, pairs: u32) -> StormLimit<Alert> {
         StormLimit::new(&config::Storm {
             limit,
             window: Interval::seconds(10),

@@ -4,7 +4,13 @@ use std::io::{self, Write};
 
 use hydrophone_inspect::{Endpoint, finding::Evidence};
 
-use super::{Alert, escape::Hostile, eve::protocol_name, time::ShortTime};
+use super::{
+    Alert,
+    escape::Hostile,
+    eve::protocol_name,
+    local::{Local, Subject},
+    time::ShortTime,
+};
 use crate::{census::Identity, process::Report};
 
 const RESET: &str = "\x1b[0m";
@@ -66,6 +72,51 @@ pub fn write_alert(alert: &Alert, color: bool, out: &mut Vec<u8>) -> io::Result<
     Ok(())
 }
 
+/// The same for what has no packet: a finding must have a signature, or nothing is written.
+///
+/// # Errors
+/// As [`write_alert`].
+pub fn write_local(local: &Local, color: bool, out: &mut Vec<u8>) -> io::Result<()> {
+    let Some(signature) = &local.signature else {
+        return Ok(());
+    };
+    let paint = |code: &'static str| if color { code } else { "" };
+    let (reset, dim, bold) = (paint(RESET), paint(DIM), paint(BOLD));
+    let (severity, severity_color) = severity(signature.severity);
+    let severity_color = paint(severity_color);
+    write!(
+        out,
+        "{dim}{}{reset} {severity_color}{severity:<6}{reset} {bold}{}{reset} \
+         {dim}[{}:{}:{}]{reset}  {severity_color}",
+        ShortTime(local.timestamp),
+        Hostile(&signature.msg),
+        signature.gid,
+        signature.sid,
+        signature.rev,
+    )?;
+    write_identity(out, &local.source.identity)?;
+    write!(out, "{reset}")?;
+    if let Some(destination) = &local.destination {
+        write!(out, " → {severity_color}")?;
+        write_identity(out, &destination.identity)?;
+        write!(out, "{reset}")?;
+    }
+    match &local.subject {
+        Subject::Unix(socket) => write!(out, " {}", Hostile(&socket.path))?,
+        Subject::Raw(socket) => write!(out, " {} protocol {}", socket.family, socket.protocol)?,
+    }
+    for technique in &signature.attack {
+        write!(out, "  {}", Hostile(technique))?;
+    }
+    write_process(out, "by", local.source.process.as_ref())?;
+    let destination = local.destination.as_ref();
+    write_process(out, "to", destination.and_then(|it| it.process.as_ref()))?;
+    if local.suppressed > 0 {
+        write!(out, "  {dim}(+{} like it){reset}", local.suppressed)?;
+    }
+    Ok(())
+}
+
 /// Name and colour of Suricata's 1 (worst) to 4.
 const fn severity(severity: u8) -> (&'static str, &'static str) {
     match severity {
@@ -76,14 +127,7 @@ const fn severity(severity: u8) -> (&'static str, &'static str) {
     }
 }
 
-fn write_end(
-    out: &mut Vec<u8>,
-    identity: &Identity,
-    end: &Endpoint,
-    color: &str,
-    reset: &str,
-) -> io::Result<()> {
-    write!(out, "{color}")?;
+fn write_identity(out: &mut Vec<u8>, identity: &Identity) -> io::Result<()> {
     match identity {
         Identity::Container { container, or, .. } => {
             let name = if container.name.is_empty() {
@@ -99,6 +143,18 @@ fn write_end(
         Identity::Host(_) => write!(out, "host")?,
         Identity::Unknown(_) => write!(out, "?")?,
     }
+    Ok(())
+}
+
+fn write_end(
+    out: &mut Vec<u8>,
+    identity: &Identity,
+    end: &Endpoint,
+    color: &str,
+    reset: &str,
+) -> io::Result<()> {
+    write!(out, "{color}")?;
+    write_identity(out, identity)?;
     write!(out, "{reset} ({})", Socket(end))
 }
 

@@ -12,7 +12,7 @@ pub mod links;
 mod listening;
 mod message;
 mod monitor;
-mod namespace;
+pub(crate) mod namespace;
 mod netlink;
 mod report;
 mod roster;

@@ -18,15 +18,15 @@ use super::{
 };
 
 /// An open network namespace. Do not keep it: it holds the namespace and its links alive.
-pub(super) struct Namespace {
+pub(crate) struct Namespace {
     file: File,
     /// Inode: what `ls -l /proc/PID/ns/net` shows.
-    pub(super) inode: u64,
+    pub(crate) inode: u64,
 }
 
 impl Namespace {
     /// The network namespace of a process.
-    pub(super) fn of_process(pid: u32) -> io::Result<Self> {
+    pub(crate) fn of_process(pid: u32) -> io::Result<Self> {
         Self::open(&format!("/proc/{pid}/ns/net"))
     }
 
@@ -45,14 +45,22 @@ impl Namespace {
         self.file.as_fd()
     }
 
-    /// Looks into it from a thread of its own, which enters it and ends there.
+    /// Looks into it.
     pub(super) fn look(&self) -> io::Result<View> {
+        self.inside(look_here)
+    }
+
+    /// Does something on a thread of its own, which enters it and ends there.
+    pub(crate) fn inside<T: Send>(
+        &self,
+        act: impl FnOnce() -> io::Result<T> + Send,
+    ) -> io::Result<T> {
         thread::scope(|scope| {
             let worker = thread::Builder::new()
                 .name("census-netns".to_owned())
                 .spawn_scoped(scope, || {
                     move_into_link_name_space(self.file.as_fd(), Some(LinkNameSpaceType::Network))?;
-                    look_here()
+                    act()
                 })?;
             worker
                 .join()
@@ -83,6 +91,11 @@ pub(super) fn look_here() -> io::Result<View> {
         listening: listening_here().unwrap_or_default(),
         cookie: cookie_of(connection.as_fd()),
     })
+}
+
+/// The cookie of the namespace of this thread; 0 when the kernel does not tell.
+pub(crate) fn cookie_here() -> io::Result<u64> {
+    Ok(cookie_of(Connection::open()?.as_fd()))
 }
 
 /// The cookie of the namespace in which a socket was made; 0 when the kernel does not tell.

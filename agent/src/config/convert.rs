@@ -147,7 +147,7 @@ impl Sensor {
 
 /// Shell-like match with `*` and `?`. Goes back to the last `*` only, so it takes at most
 /// `pattern.len() * name.len()` steps.
-fn matches(pattern: &str, name: &str) -> bool {
+pub(super) fn matches(pattern: &str, name: &str) -> bool {
     let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
     let (mut at, mut position) = (0, 0);
     let mut retry = None;

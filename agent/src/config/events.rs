@@ -13,6 +13,8 @@ pub enum EventType {
     Flow,
     /// Each file.
     FileInfo,
+    /// Each connection of a Unix socket from one container to another, or to or from the host.
+    Unix,
     /// Each transaction of the protocols that this one stands for.
     Transaction(AppProtocol),
 }
@@ -34,6 +36,7 @@ impl EventType {
         match self {
             Self::Flow => "flow",
             Self::FileInfo => "fileinfo",
+            Self::Unix => "unix",
             Self::Transaction(AppProtocol::FtpData) => "ftp_data",
             Self::Transaction(protocol) => protocol.name(),
         }
@@ -45,7 +48,10 @@ impl EventType {
         let transactions = protocols
             .filter(|protocol| Self::of(**protocol) == Self::Transaction(**protocol))
             .map(|protocol| Self::Transaction(*protocol));
-        [Self::Flow, Self::FileInfo].into_iter().chain(transactions)
+        [Self::Flow, Self::FileInfo]
+            .into_iter()
+            .chain(transactions)
+            .chain([Self::Unix])
     }
 
     /// What the engine is asked for.

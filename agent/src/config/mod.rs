@@ -10,6 +10,7 @@ mod events;
 mod layers;
 mod model;
 mod overlap;
+mod selector;
 mod target;
 mod units;
 mod validate;
@@ -23,8 +24,8 @@ pub use error::{ConfigError, ConfigErrors};
 pub use layers::{Origin, Setting};
 pub use model::{
     AddressMeaning, Alert, Behavior, Census, Checksums, Config, EventType, Events, Format, Inspect,
-    Ledger, Log, LogLevel, PayloadFormat, Rules, Sensor, ServiceBy, Sinks, Stdout, Storm, Syslog,
-    SyslogFacility, SyslogTarget,
+    Ledger, Local, Log, LogLevel, PayloadFormat, Rules, Selector, Sensor, ServiceBy, Sinks, Stdout,
+    Storm, Syslog, SyslogFacility, SyslogTarget,
 };
 pub use units::{ByteSize, Interval};
 

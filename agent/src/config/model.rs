@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::units::{ByteSize, Interval};
 
 pub use super::events::EventType;
+pub use super::selector::Selector;
 pub use super::target::{SyslogFacility, SyslogTarget};
 
 /// The whole configuration.
@@ -29,6 +30,8 @@ pub struct Config {
     pub ledger: Ledger,
     /// Which alerts are written, and how.
     pub alert: Alert,
+    /// What processes do beside the wire.
+    pub local: Local,
     /// What is written beside alerts.
     pub events: Events,
     /// Where events go.
@@ -287,6 +290,18 @@ impl Default for Ledger {
             key_file: None,
         }
     }
+}
+
+/// Section `local`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Local {
+    /// Sockets of container runtimes beside those that are known and `census.docker_sockets`.
+    pub runtime_sockets: Vec<PathBuf>,
+    /// Containers that may use them.
+    pub runtime_allow: Vec<Selector>,
+    /// Containers that may open raw and packet sockets.
+    pub raw_allow: Vec<Selector>,
 }
 
 /// Section `alert`.

@@ -108,6 +108,11 @@ fn paths(config: &Config, checks: &mut Checks<'_>) {
             "census.cri_sockets",
             "write /run/containerd/containerd.sock",
         ),
+        (
+            &config.local.runtime_sockets,
+            "local.runtime_sockets",
+            "write it as the host has it, e.g. /run/user/1000/docker.sock",
+        ),
     ] {
         for socket in sockets {
             checks.require(

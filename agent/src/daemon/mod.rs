@@ -83,8 +83,8 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
     } = Probe::load(&LoadOptions::from(&config.sensor), &shutdown)?;
     probe.attach_cgroup(&census.cgroups().root().to_string_lossy())?;
 
-    let (followed, process_figures) = processes::start(processes)
-        .map_err(io_error("cannot follow the processes of this host"))?;
+    let (follower, process_figures) = processes::prepare(processes, &mut probe);
+    let resolver = HostResolver::new(Arc::clone(&census), Arc::clone(&process_figures.processes));
     let (queue, signals) = mpsc::sync_channel(correlation::QUEUE);
     let limits = InspectorLimits::from(config);
     let mut inspectors = Vec::new();
@@ -122,11 +122,12 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
         process_figures,
     );
     let sinks = sinks(config).map_err(io_error("cannot open the sinks"))?;
-    let resolver = HostResolver::new(Arc::clone(&census), Arc::clone(&followed.processes));
     let stage =
         AlertStage::new(&config.alert, resolver, sinks).service_by(&config.census.service_by);
     let (findings, alerts) = alert::spawn(stage, &config.alert, upstream)
         .map_err(io_error("cannot start the alert thread"))?;
+    let followed = processes::start(follower, config, Arc::clone(&census), findings.clone())
+        .map_err(io_error("cannot follow the processes of this host"))?;
     let correlator = correlation::start(
         (&config.behavior).into(),
         Arc::clone(&engine),

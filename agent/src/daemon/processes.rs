@@ -1,53 +1,77 @@
-//! The processes thread: takes in what the kernel tells about processes.
+//! The threads that follow processes.
 
 use std::{io, sync::Arc, thread::JoinHandle};
 
 use crate::{
-    probe::{ProcessCounters, ProcessEvents},
-    process::Processes,
+    alert::FindingQueue,
+    census::Census,
+    config::Config,
+    probe::{Probe, ProcessCounters, ProcessEvents},
+    process::{Follower, Processes, Watcher},
     telemetry,
 };
 
-/// The running thread.
+/// The running threads.
 pub(super) struct Followed {
-    pub(super) processes: Arc<Processes>,
-    thread: JoinHandle<()>,
+    follower: JoinHandle<()>,
+    watcher: Watcher,
 }
 
-/// Starts it. What is returned beside it tells its figures.
-pub(super) fn start(events: ProcessEvents) -> io::Result<(Followed, Figures)> {
+/// Looks what this kernel tells. Whatever the probe has attached tells it from now on; nothing is lost
+/// until [`start`], but for what the ring has no room for.
+pub(super) fn prepare(events: ProcessEvents, probe: &mut Probe) -> (Follower, Figures) {
     let ProcessEvents {
         ring,
         counters,
         extras,
     } = events;
+    let processes = Arc::<Processes>::default();
+    let mut follower = Follower::new(Arc::clone(&processes), ring);
+    let mut unix = extras.unix;
+    if unix.is_ok() && !follower.try_paths() {
+        probe.detach_unix();
+        unix = Err("the paths cannot be read on this kernel".to_owned());
+    }
     for (what, extra) in [
         ("executions", extras.executions),
-        ("connections of Unix sockets", extras.unix),
+        ("connections of Unix sockets", unix),
     ] {
         if let Err(error) = extra {
             tracing::info!(%error, "this kernel does not tell of {what}");
         }
     }
-    let processes = Arc::<Processes>::default();
-    let thread = processes.follow(ring)?;
     let figures = Figures {
-        processes: Arc::clone(&processes),
+        processes,
         counters,
     };
-    Ok((Followed { processes, thread }, figures))
+    (follower, figures)
+}
+
+/// Starts them.
+pub(super) fn start(
+    mut follower: Follower,
+    config: &Config,
+    census: Arc<Census>,
+    findings: FindingQueue,
+) -> io::Result<Followed> {
+    let watcher = follower.watch(config, census, findings)?;
+    Ok(Followed {
+        follower: follower.spawn()?,
+        watcher,
+    })
 }
 
 impl Followed {
-    /// Waits for its end, which comes with the shutdown.
+    /// Waits for their end, which comes with the shutdown.
     pub(super) fn join(self) {
-        let _ended = self.thread.join();
+        let _ended = self.follower.join();
+        self.watcher.join();
     }
 }
 
 /// What the `stats` event says of processes.
 pub(super) struct Figures {
-    processes: Arc<Processes>,
+    pub(super) processes: Arc<Processes>,
     counters: ProcessCounters,
 }
 

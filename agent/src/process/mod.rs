@@ -1,29 +1,31 @@
 //! Which process is at each end: looked at when the kernel tells of a call, on a thread of its own,
 //! and asked by the alert stage. Never by an inspection thread.
 
+mod follow;
+mod judge;
 mod procfs;
 mod report;
 mod resolver;
 mod serving;
 mod sockets;
 mod table;
+mod unix;
+mod watch;
 
 use std::{
-    io,
     net::SocketAddr,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use hydrophone_common::process::ProcessEvent;
 use hydrophone_inspect::{Process, Timestamp};
 
-use crate::probe::{Clock, RingReader, Wake};
+use crate::probe::Clock;
 
+pub use follow::{Follower, Watcher};
 pub use procfs::{Ancestor, Dossier, Missing};
 pub use report::{CANDIDATES_MAX, Candidate, Doubt, Report};
 pub use resolver::HostResolver;
@@ -31,13 +33,10 @@ pub use serving::Place;
 
 use serving::Servers;
 use table::Table;
+use watch::Counts;
 
 /// How long an alert waits for a call that has not been looked at yet.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// How long the thread sleeps at the most.
-const IDLE: Duration = Duration::from_millis(500);
-/// How often the clocks are read anew.
-const CLOCK: Duration = Duration::from_secs(1);
 
 /// What is known of processes.
 #[derive(Debug, Default)]
@@ -46,6 +45,7 @@ pub struct Processes {
     changed: Condvar,
     servers: Mutex<Servers>,
     malformed: AtomicU64,
+    watched: Arc<Counts>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -53,48 +53,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Processes {
-    /// Starts to take in what the kernel tells. The thread ends with the ring's shutdown.
-    ///
-    /// # Errors
-    /// When the operating system has no thread to give.
-    pub fn follow(self: &Arc<Self>, ring: RingReader) -> io::Result<JoinHandle<()>> {
-        let processes = Arc::clone(self);
-        thread::Builder::new()
-            .name("processes".to_owned())
-            .spawn(move || processes.run(ring))
-    }
-
-    fn run(&self, mut ring: RingReader) {
-        let mut clock = Clock::now();
-        let mut read = Instant::now();
-        loop {
-            match ring.wait(IDLE) {
-                Ok(Wake::Shutdown) => break,
-                Ok(Wake::Ready | Wake::TimedOut) => {}
-                Err(error) => {
-                    tracing::error!(%error, "processes are not followed any more");
-                    break;
-                }
-            }
-            if read.elapsed() >= CLOCK {
-                (clock, read) = (Clock::now(), Instant::now());
-            }
-            while ring.next(|raw| self.take(raw, clock)) {}
-        }
-    }
-
-    fn take(&self, raw: &[u8], clock: Clock) {
-        let Some((call, event)) = ProcessEvent::decode(raw) else {
-            self.malformed.fetch_add(1, Ordering::Relaxed);
-            return;
-        };
-        // First of all: the process may be about to go.
-        let dossier = Dossier::read(event.pid, event.timestamp_ns);
-        let time = clock.wall(event.timestamp_ns);
-        lock(&self.table).admit(call, &event, time, dossier);
-        self.changed.notify_all();
-    }
-
     /// The process that opened a flow whose first packet was at `started`, as the kernel named it.
     /// `patient`: wait a moment for a call that has not been looked at yet, and look at a process whose
     /// call was not reported.
@@ -154,13 +112,19 @@ impl Processes {
 
     /// Figures for the `stats` event.
     #[must_use]
-    pub fn figures(&self) -> [(&'static str, u64); 4] {
+    pub fn figures(&self) -> [(&'static str, u64); 8] {
         let table = lock(&self.table);
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let watched = &self.watched;
         [
             ("remembered", table.len() as u64),
             ("evicted", table.evicted),
             ("gone_before_look", table.missed),
-            ("events_malformed", self.malformed.load(Ordering::Relaxed)),
+            ("events_malformed", count(&self.malformed)),
+            ("unix_connects", count(&watched.unix)),
+            ("unix_server_unknown", count(&watched.unserved)),
+            ("watch_lost", count(&watched.lost)),
+            ("watch_failures", count(&watched.failures)),
         ]
     }
 }

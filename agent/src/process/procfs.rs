@@ -70,7 +70,11 @@ impl Dossier {
         const ATTEMPTS: usize = 3;
         let mut dossier = Self::attempt(pid, called)?;
         for _ in 1..ATTEMPTS {
-            if executable(&place_of(pid)) == dossier.executable {
+            let place = place_of(pid);
+            let name = read(&place.join("comm")).unwrap_or_default();
+            let same = executable(&place) == dossier.executable
+                && cut(name.trim_ascii_end()) == dossier.comm;
+            if same {
                 break;
             }
             dossier = Self::attempt(pid, called)?;

@@ -14,9 +14,6 @@ use crate::{
     census::{Census, Container, Identity},
 };
 
-/// The first process of the host.
-const INIT: u32 = 1;
-
 /// Who is who on this host.
 #[derive(Clone)]
 pub struct HostResolver {
@@ -52,7 +49,8 @@ impl HostResolver {
             }
             Identity::Host(_) => {
                 let place = Place {
-                    pid: INIT,
+                    // The agent is in the host's network namespace, and may look at itself anywhere.
+                    pid: std::process::id(),
                     cgroups: Vec::new(),
                 };
                 let namespace = self.census.snapshot().host_namespace();

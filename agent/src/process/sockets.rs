@@ -104,6 +104,53 @@ pub(super) fn table(pid: u32, protocol: u8) -> Vec<Row> {
     rows
 }
 
+/// A raw or packet socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RawRow {
+    /// `ipv4`, `ipv6` or `packet`.
+    pub(super) family: &'static str,
+    /// IP protocol; of packet sockets the Ethernet type.
+    pub(super) protocol: u16,
+    /// Inode in sockfs.
+    pub(super) inode: u64,
+}
+
+/// The raw and packet sockets in the network namespace of a process.
+pub(super) fn raw_table(pid: u32) -> Vec<RawRow> {
+    let mut rows = Vec::new();
+    for (name, family) in [("raw", "ipv4"), ("raw6", "ipv6"), ("packet", "packet")] {
+        let Ok(file) = File::open(format!("/proc/{pid}/net/{name}")) else {
+            continue;
+        };
+        let lines = BufReader::new(file.take(TABLE_MAX)).lines().skip(1);
+        rows.extend(lines.map_while(Result::ok).filter_map(|line| {
+            if family == "packet" {
+                packet_row(&line)
+            } else {
+                // The place of the port has the protocol.
+                Row::parse(&line).map(|row| RawRow {
+                    family,
+                    protocol: row.local.port(),
+                    inode: row.inode,
+                })
+            }
+        }));
+    }
+    rows
+}
+
+/// `sk RefCnt Type Proto Iface R Rmem User Inode`.
+fn packet_row(line: &str) -> Option<RawRow> {
+    let mut words = line.split_ascii_whitespace().skip(3);
+    let protocol = u16::from_str_radix(words.next()?, 16).ok()?;
+    let inode = words.nth(4)?.parse().ok()?;
+    Some(RawRow {
+        family: "packet",
+        protocol,
+        inode,
+    })
+}
+
 /// The sockets that a process has open, by inode.
 pub(super) fn held_by(pid: u32) -> Vec<u64> {
     let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else {
@@ -159,6 +206,16 @@ mod tests {
                 .iter()
                 .any(|row| row.takes(address))
         );
+    }
+
+    #[test]
+    fn packet_sockets_are_read() {
+        let line = "ffff888003a1d000 3      3    0003   2     1 0      0      4711";
+        let row = packet_row(line).unwrap();
+        assert_eq!((row.protocol, row.inode), (3, 4_711));
+        for end in 0..line.len() {
+            let _ = packet_row(&line[..end]);
+        }
     }
 
     #[test]

@@ -240,6 +240,24 @@ pub struct AlertFigures {
     pub events_lost: u64,
 }
 
+impl core::ops::Add for AlertFigures {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            findings: self.findings + other.findings,
+            emitted: self.emitted + other.emitted,
+            suppressed: self.suppressed + other.suppressed,
+            held: self.held + other.held,
+            conditions_not_met: self.conditions_not_met + other.conditions_not_met,
+            storm_evicted: self.storm_evicted + other.storm_evicted,
+            queue_lost: self.queue_lost + other.queue_lost,
+            events: self.events + other.events,
+            events_lost: self.events_lost + other.events_lost,
+        }
+    }
+}
+
 /// What did not reach the alert stage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueueLosses {

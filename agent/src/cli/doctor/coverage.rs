@@ -23,7 +23,7 @@ pub(super) fn all(config: &Config) -> Vec<Check> {
     let mut report = runtimes(&census, &living);
     report.extend(coverage(config, &living));
     report.push(Check::note(
-        "blind by design: Unix sockets, shared memory, what is encrypted, and what follows the \
+        "blind by design: what is said over Unix sockets, shared memory, what is encrypted, and what follows the \
          first sensor.capture_budget bytes of each direction of a flow (counted, not inspected)",
     ));
     report
