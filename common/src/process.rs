@@ -154,8 +154,10 @@ impl EventCounter {
     }
 }
 
-/// Calls of one kind that are reported of one process in one second; of executions, of one cgroup.
+/// Calls of one kind that are reported of one process in one second.
 pub const CALLS_PER_SECOND: u64 = 64;
+/// Executions that are reported of one cgroup in one second.
+pub const EXECUTIONS_PER_SECOND: u64 = 256;
 
 /// Whose calls are counted.
 #[repr(C)]

@@ -5,6 +5,7 @@ use std::{
     io::{self, Read as _},
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use rustix::{
@@ -14,6 +15,9 @@ use rustix::{
 
 /// Bytes of a command line or of the path of an executable that are kept.
 pub(super) const TEXT_MAX: usize = 4_096;
+/// A process id is not used again within this time: a kernel with the least of ids (32,768) would have to
+/// start 100,000 processes a second.
+pub(super) const SUCCESSION: Duration = Duration::from_millis(300);
 /// Ancestors of a process that are kept.
 pub(super) const PARENTS_MAX: usize = 16;
 
@@ -72,9 +76,12 @@ impl Dossier {
         for _ in 1..ATTEMPTS {
             let place = place_of(pid);
             let name = read(&place.join("comm")).unwrap_or_default();
-            let same = executable(&place) == dossier.executable
+            let now = executable(&place);
+            // What was read of one that ends now is right if there was anything to read.
+            let has_ended = now.is_err() && !dossier.command_line.is_empty();
+            let same = now.as_ref() == Ok(&dossier.executable)
                 && cut(name.trim_ascii_end()) == dossier.comm;
-            if same {
+            if same || has_ended {
                 break;
             }
             dossier = Self::attempt(pid, called)?;
@@ -88,24 +95,31 @@ impl Dossier {
         if started(start) > called {
             return Err(Missing::Reused);
         }
-        let status = Status::read(&place).ok_or(Missing::Exited)?;
+        let since = Instant::now();
+        // First what is gone first: the rest is there until its parent takes notice of its end.
+        let executable = executable(&place)?;
+        let command_line = command_line(&place);
+        let status = Status::read(&place);
         let cgroup = cgroup_of(&place);
-        let executable = executable(&place);
         let dossier = Self {
             pid,
-            container_pid: status.own_pid(),
+            container_pid: status.as_ref().map_or(0, Status::own_pid),
             start,
-            uid: status.uid,
-            command_line: command_line(&place),
+            uid: status.as_ref().map_or(0, |it| it.uid),
+            parents: status
+                .as_ref()
+                .map(|it| parents(it, &cgroup))
+                .unwrap_or_default(),
+            comm: status.map(|it| it.comm).unwrap_or_default(),
+            command_line,
             executable,
-            parents: parents(&status, &cgroup),
-            comm: status.comm,
             cgroup,
         };
         // What has been read meanwhile may have been a successor's.
         match start_of(&place) {
             Some(again) if again == start => Ok(dossier),
             Some(_) => Err(Missing::Reused),
+            None if since.elapsed() < SUCCESSION && !dossier.command_line.is_empty() => Ok(dossier),
             None => Err(Missing::Exited),
         }
     }
@@ -217,10 +231,14 @@ fn cgroup_of(place: &Path) -> String {
     cut(path.unwrap_or_default())
 }
 
-/// Empty when there is none, or it may not be read.
-fn executable(place: &Path) -> String {
-    let target = std::fs::read_link(place.join("exe")).unwrap_or_default();
-    cut(target.as_os_str().as_bytes())
+/// Empty when it may not be read. A process that has ended, and waits for its parent to take notice, has
+/// none any more, while other files still tell of it.
+fn executable(place: &Path) -> Result<String, Missing> {
+    match std::fs::read_link(place.join("exe")) {
+        Ok(target) => Ok(cut(target.as_os_str().as_bytes())),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(String::new()),
+        Err(_) => Err(Missing::Exited),
+    }
 }
 
 fn command_line(place: &Path) -> String {
@@ -297,10 +315,10 @@ mod tests {
             .spawn()
             .unwrap();
         let pid = child.id();
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(10);
         let dossier = loop {
             let dossier = Dossier::read(pid, now()).unwrap();
-            if dossier.command_line == "sleep 60" || std::time::Instant::now() > deadline {
+            if dossier.command_line == "sleep 60" || Instant::now() > deadline {
                 break dossier;
             }
         };
@@ -310,6 +328,10 @@ mod tests {
         assert_eq!(dossier.uid, rustix::process::getuid().as_raw());
         assert_eq!(dossier.parents[0].pid, std::process::id());
         child.kill().unwrap();
+        // It has ended, and we have not taken notice.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while Dossier::read_now(pid).is_ok() && Instant::now() < deadline {}
+        assert_eq!(Dossier::read_now(pid), Err(Missing::Exited));
         child.wait().unwrap();
         assert_eq!(Dossier::read_now(pid), Err(Missing::Exited));
     }

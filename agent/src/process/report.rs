@@ -38,6 +38,9 @@ pub enum Doubt {
     /// The name at the call is neither that of the executable nor the one that it was executed under:
     /// the process has given itself a name.
     Renamed,
+    /// The name at the call is not the executable's, and under which one it was executed was not seen:
+    /// a script, a link to the executable, a thread with a name of its own, or as above.
+    NameDiffers,
     /// Several processes have the socket open.
     SharedSocket,
     /// The call was not reported (too many at once, or before the agent): the process was looked at

@@ -21,8 +21,9 @@ use super::{
 const FRESH: Duration = Duration::from_secs(2);
 /// Servers whose processes are remembered for that long.
 const REMEMBERED_MAX: usize = 1_024;
-/// Looks at the host in [`FRESH`]. What is asked beyond is answered by what is known.
-const LOOKS: u32 = 128;
+/// Time that looks at the host may take in [`FRESH`]: a container may have tables of any length. What is
+/// asked beyond is answered by what is known.
+const EFFORT: Duration = Duration::from_millis(500);
 /// Processes of one container that are looked at.
 const PROCESSES_MAX: usize = 4_096;
 /// Depth of the cgroups below a container's.
@@ -49,7 +50,7 @@ struct Key {
 #[derive(Debug, Default)]
 pub(super) struct Servers {
     known: HashMap<Key, (Instant, Option<Report>)>,
-    looks: u32,
+    spent: Duration,
     since: Option<Instant>,
 }
 
@@ -73,7 +74,7 @@ impl Servers {
             Some(report) => report,
             _ if !self.may_look() => return None,
             _ => {
-                let report = look(place, protocol, local, None);
+                let report = self.look(place, protocol, local, None);
                 if self.known.len() >= REMEMBERED_MAX {
                     self.known.retain(|_, (since, _)| fresh(since));
                 }
@@ -87,7 +88,20 @@ impl Servers {
         if is_certain || known.is_none() || !self.may_look() {
             return known;
         }
-        look(place, protocol, local, Some(remote)).or(known)
+        self.look(place, protocol, local, Some(remote)).or(known)
+    }
+
+    fn look(
+        &mut self,
+        place: &Place<'_>,
+        protocol: u8,
+        local: SocketAddr,
+        remote: Option<SocketAddr>,
+    ) -> Option<Report> {
+        let started = Instant::now();
+        let report = look(place, protocol, local, remote);
+        self.spent += started.elapsed();
+        report
     }
 
     /// What is known without a look.
@@ -103,10 +117,9 @@ impl Servers {
     fn may_look(&mut self) -> bool {
         if self.since.is_none_or(|since| since.elapsed() >= FRESH) {
             self.since = Some(Instant::now());
-            self.looks = 0;
+            self.spent = Duration::ZERO;
         }
-        self.looks += 1;
-        self.looks <= LOOKS
+        self.spent < EFFORT
     }
 }
 
@@ -230,6 +243,10 @@ mod tests {
             assert_eq!(servers.find(&place, 6, local, local), None);
         }
         assert!(servers.known.len() <= REMEMBERED_MAX);
-        assert!(servers.looks > LOOKS, "and so are the looks");
+        servers.spent = EFFORT;
+        servers.since = Some(Instant::now());
+        assert!(!servers.may_look(), "and so are the looks");
+        servers.since = Instant::now().checked_sub(FRESH);
+        assert!(servers.may_look());
     }
 }

@@ -10,7 +10,7 @@ use hydrophone_common::process::{Call, ProcessEvent};
 use hydrophone_inspect::{Process, Timestamp};
 
 use super::{
-    procfs::{Dossier, Missing},
+    procfs::{Dossier, Missing, SUCCESSION},
     report::{Candidate, Doubt, Report, text},
 };
 
@@ -38,6 +38,8 @@ pub(super) struct Record {
     pub(super) dossier: Result<Arc<Dossier>, Missing>,
     /// The name that it was executed under, if that was seen.
     executed_as: Option<[u8; 16]>,
+    /// The dossier is one that was read before, of a process that need not be the same.
+    is_earlier: bool,
 }
 
 impl Record {
@@ -53,12 +55,21 @@ impl Record {
     }
 
     fn doubt(&self) -> Option<Doubt> {
-        match &self.dossier {
-            Err(missing) => Some((*missing).into()),
-            Ok(_) if self.executed_as == Some(self.comm) => None,
-            Ok(dossier) => {
-                (dossier.executable_name() != text(&self.comm)).then_some(Doubt::Renamed)
-            }
+        let dossier = match &self.dossier {
+            Ok(dossier) => dossier,
+            Err(missing) => return Some((*missing).into()),
+        };
+        if self.is_earlier {
+            return Some(Doubt::Exited);
+        }
+        let name = text(&self.comm);
+        let of_executable = dossier.executable_name();
+        match self.executed_as {
+            Some(executed_as) if executed_as == self.comm => None,
+            Some(_) => (of_executable != name).then_some(Doubt::Renamed),
+            // `python3` is a link to `python3.11`: what the name leaves out misleads nobody.
+            None if !name.is_empty() && of_executable.starts_with(&name) => None,
+            None => Some(Doubt::NameDiffers),
         }
     }
 
@@ -68,6 +79,7 @@ impl Record {
             && self.comm == earlier.comm
             && self.uid == earlier.uid
             && self.executed_as == earlier.executed_as
+            && self.is_earlier == earlier.is_earlier
             && self.dossier.is_ok()
             && self.dossier == earlier.dossier
     }
@@ -100,18 +112,18 @@ impl Table {
         dossier: Result<Dossier, Missing>,
     ) -> Arc<Record> {
         let known = self.calls.get(&event.pid);
+        let mut is_earlier = false;
         let dossier = dossier.map(Arc::new).or_else(|missing| {
-            // It was looked at when it made another call, or was executed.
-            let earlier = known.and_then(|known| {
-                known
-                    .iter()
-                    .rev()
-                    .find(|record| record.cgroup_id == event.cgroup_id && record.comm == event.comm)
-            });
-            match earlier {
-                Some(earlier) if call != Call::Execute => earlier.dossier.clone(),
-                _ => Err(missing),
-            }
+            // It may have been looked at when it made another call, or was executed.
+            let latest = known.and_then(|known| known.back());
+            let earlier = latest.filter(|it| it.cgroup_id == event.cgroup_id);
+            let Some(earlier) = earlier.filter(|_| call != Call::Execute) else {
+                return Err(missing);
+            };
+            let since = time.0.saturating_sub(earlier.time.0);
+            let is_same = u128::from(since) < SUCCESSION.as_nanos();
+            is_earlier = earlier.is_earlier || !is_same;
+            earlier.dossier.clone()
         });
         self.missed += u64::from(dossier.is_err());
         let executed_as = if call == Call::Execute {
@@ -138,6 +150,7 @@ impl Table {
             comm: event.comm,
             dossier,
             executed_as,
+            is_earlier,
         });
         self.remember(&record);
         if call == Call::Bind {

@@ -73,7 +73,14 @@ fn another_name_than_the_executables_is_unsure_unless_it_was_executed_so() {
         .caller(&process(9, "kworker"), at(1))
         .unwrap()
         .report();
-    assert_eq!(report.doubt, Some(Doubt::Renamed));
+    assert_eq!(report.doubt, Some(Doubt::NameDiffers));
+    let python = dossier(11, 100, "/usr/bin/python3.11");
+    table.admit(Call::Connect, &event(11, "python3"), at(1), Ok(python));
+    let report = table
+        .caller(&process(11, "python3"), at(1))
+        .unwrap()
+        .report();
+    assert_eq!(report.doubt, None);
 
     let script = dossier(10, 200, "/usr/bin/dash");
     table.admit(
@@ -111,23 +118,31 @@ fn another_name_than_the_executables_is_unsure_unless_it_was_executed_so() {
 fn one_that_has_gone_is_who_was_executed() {
     let mut table = Table::default();
     let wget = dossier(9, 100, "/bin/wget");
-    table.admit(Call::Execute, &event(9, "wget"), at(1), Ok(wget.clone()));
-    table.admit(
-        Call::Connect,
-        &event(9, "wget"),
-        at(2),
-        Err(Missing::Exited),
-    );
-    let report = table.caller(&process(9, "wget"), at(2)).unwrap().report();
+    let soon = Timestamp(SECOND + 5_000_000);
+    table.admit(Call::Execute, &event(9, "exe"), at(1), Ok(wget.clone()));
+    table.admit(Call::Connect, &event(9, "wget"), soon, Err(Missing::Exited));
+    let report = table.caller(&process(9, "wget"), soon).unwrap().report();
     assert_eq!(
         (report.dossier.as_deref(), report.doubt),
         (Some(&wget), None)
     );
-    // A fork of it that did not execute anything, with another name, or in another cgroup, is not known.
+    // Later it may be another that has its pid.
+    table.admit(
+        Call::Connect,
+        &event(9, "wget"),
+        at(60),
+        Err(Missing::Exited),
+    );
+    let report = table.caller(&process(9, "wget"), at(60)).unwrap().report();
+    assert_eq!(
+        (report.dossier.as_deref(), report.doubt),
+        (Some(&wget), Some(Doubt::Exited))
+    );
+    // In another cgroup it is another.
     let mut other = event(9, "wget");
     other.cgroup_id = 8;
-    table.admit(Call::Connect, &other, at(3), Err(Missing::Reused));
-    let report = table.caller(&process(9, "wget"), at(3)).unwrap().report();
+    table.admit(Call::Connect, &other, at(61), Err(Missing::Reused));
+    let report = table.caller(&process(9, "wget"), at(61)).unwrap().report();
     assert_eq!(
         (report.dossier, report.doubt),
         (None, Some(Doubt::PidReused))

@@ -16,7 +16,9 @@ use aya_ebpf::{
 };
 use hydrophone_common::{
     LAYOUT_VERSION,
-    process::{CALLS_PER_SECOND, Call, EventCounter, Pace, PaceKey, ProcessEvent},
+    process::{
+        CALLS_PER_SECOND, Call, EXECUTIONS_PER_SECOND, EventCounter, Pace, PaceKey, ProcessEvent,
+    },
 };
 
 use crate::{
@@ -245,7 +247,12 @@ impl Caller {
                     };
                 }
                 pace.calls += 1;
-                if pace.calls > CALLS_PER_SECOND {
+                let most = if matches!(call, Call::Execute) {
+                    EXECUTIONS_PER_SECOND
+                } else {
+                    CALLS_PER_SECOND
+                };
+                if pace.calls > most {
                     count(EventCounter::Limited);
                     return None;
                 }

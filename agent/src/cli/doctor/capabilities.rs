@@ -37,7 +37,7 @@ pub const REQUIRED: [Capability; 6] = [
     Capability {
         name: "SYS_PTRACE",
         bit: 19,
-        reason: "open /proc/PID/ns/net of other users' processes",
+        reason: "look at /proc/PID (ns/net, exe, fd, root) of other users' processes",
     },
     Capability {
         name: "DAC_READ_SEARCH",
