@@ -9,7 +9,9 @@ use crate::{
     protocol::{AppProtocol, Buffer, Field, Transaction},
     rule::IdentityConditions,
     signature::Signature,
+    translation::{Translation, Vantage},
 };
+use core::num::NonZeroU64;
 use std::sync::Arc;
 
 /// One end of a flow, as known when the finding was raised.
@@ -61,6 +63,13 @@ pub struct Context {
     pub to_server: bool,
     /// The flow's counters.
     pub flow: FlowSummary,
+    /// From which end of the connection the flow is seen.
+    pub vantage: Vantage,
+    /// What the two views of a translated connection have in common; `None` while nothing is known
+    /// that they could.
+    pub likeness: Option<NonZeroU64>,
+    /// How the connection's addresses are changed on the way, when they are.
+    pub translation: Option<Arc<Translation>>,
     /// The transaction that matched, if one did.
     pub application: Option<Arc<ApplicationRecord>>,
     /// The packet's payload, or the stream from a little before the bytes that were new; bounded.

@@ -28,6 +28,7 @@ use crate::{
     },
     packet::{Owner, Packet, SocketId, Timestamp},
     signal::{Signal, SignalSink},
+    translation::{Vantage, likeness_of_datagram},
 };
 use evaluate::Evaluation;
 use expected::Expected;
@@ -205,6 +206,8 @@ impl Inspector {
         record(flow, direction, packet, self.now);
         if let Some(segment) = &segment {
             flow.sides_mut(direction).0.flags.0 |= segment.flags.0;
+        } else if direction == Direction::ToServer && flow.client.packets == 1 {
+            flow.likeness = likeness_of_datagram(datagram);
         }
         let mut evaluation = Evaluation {
             engine: &self.engine,
@@ -432,6 +435,7 @@ fn record(flow: &mut Flow, direction: Direction, packet: &Packet<'_>, now: Times
     let (sender, receiver) = flow.sides_mut(direction);
     sender.packets += 1;
     sender.bytes += u64::from(packet.wire_length);
+    sender.hook = Some(packet.hook);
     sender.owner.merge(&packet.source);
     receiver.owner.merge(&packet.destination);
 }
@@ -462,6 +466,9 @@ fn without_flow(packet: &Packet<'_>, network: Option<Network>, most: usize) -> C
         ),
         to_server: true,
         flow: FlowSummary::default(),
+        vantage: Vantage::default(),
+        likeness: None,
+        translation: None,
         application: None,
         payload: bytes::Bytes::copy_from_slice(excerpt),
         in_stream: false,

@@ -20,6 +20,8 @@ mod rarity;
 pub mod rule;
 pub mod signal;
 pub mod signature;
+pub mod translation;
+pub mod views;
 
 pub use anomaly::Anomaly;
 pub use correlate::{BehaviorConfig, BehaviorStats, Correlator};
@@ -31,6 +33,8 @@ pub use inspector::{Inspector, InspectorLimits, InspectorStats};
 pub use packet::{Hook, LinkType, Owner, Packet, Process, Timestamp};
 pub use signal::{FlowDirective, Signal, SignalSink};
 pub use signature::Signature;
+pub use translation::{Translation, TranslationEvidence, Vantage};
+pub use views::{Paths, Views, ViewsStats};
 
 #[cfg(test)]
 #[path = "../tests/support/frames.rs"]

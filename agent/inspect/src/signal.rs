@@ -86,6 +86,26 @@ pub enum Outcome {
     Refused,
 }
 
+impl Signal {
+    /// Where it comes from.
+    pub(crate) const fn context(&self) -> &Context {
+        match self {
+            Self::Match { context, .. } | Self::Anomaly { context, .. } => context,
+            Self::Contact(contact) => &contact.context,
+            Self::Event(event) => &event.context,
+        }
+    }
+
+    /// The same, to be completed.
+    pub(crate) const fn context_mut(&mut self) -> &mut Context {
+        match self {
+            Self::Match { context, .. } | Self::Anomaly { context, .. } => context,
+            Self::Contact(contact) => &mut contact.context,
+            Self::Event(event) => &mut event.context,
+        }
+    }
+}
+
 /// One attempt, or what became of it: a few for each flow, however many packets it has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contact {

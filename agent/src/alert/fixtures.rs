@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use hydrophone_inspect::{
-    Context, Endpoint, Finding, FlowSummary, Hook, Owner, Process, Signature, Timestamp,
+    Context, Endpoint, Finding, FlowSummary, Hook, Owner, Process, Signature, Timestamp, Vantage,
     decode::TcpFlags,
     event::{EndReason, Event, EventKind, FlowEnd, FlowStage, TcpEnd},
     finding::Evidence,
@@ -121,6 +121,9 @@ pub(super) fn finding() -> Finding {
                 bytes_to_server: 500,
                 bytes_to_client: 300,
             },
+            vantage: Vantage::Client,
+            likeness: None,
+            translation: None,
             application: None,
             payload: Bytes::from_static(b"GET / HTTP/1.1\r\nUser-Agent: () { :;}; \x1b[2J\xff\r\n"),
             in_stream: true,

@@ -17,14 +17,15 @@ pub(crate) enum Actor {
 
 impl Actor {
     /// The actor at the sending end.
-    pub(crate) const fn of(context: &Context) -> Self {
-        let Endpoint { socket, owner } = &context.source;
+    pub(crate) fn of(context: &Context) -> Self {
+        let Endpoint { owner, .. } = &context.source;
         if owner.ifindex != 0 {
             Self::Link(owner.ifindex)
         } else if owner.cgroup_id != 0 {
             Self::Cgroup(owner.cgroup_id)
         } else {
-            Self::Address(socket.address, context.scope)
+            let [source, _] = context.true_ends();
+            Self::Address(source.address, context.scope)
         }
     }
 }

@@ -196,6 +196,9 @@ impl Suspect {
     fn context(&self, target: Target) -> Option<Context> {
         let mut context = self.latest.clone()?;
         let destination = &mut context.destination;
+        if destination.socket.address != target.host || destination.socket.port != target.port {
+            context.translation = None;
+        }
         if destination.socket.address != target.host {
             destination.socket.address = target.host;
             destination.owner = Owner::default();

@@ -1,5 +1,7 @@
 //! One flow: who, how much, and in which state.
 
+use core::num::NonZeroU64;
+
 use super::tcp::{Half, Phase};
 use super::{key::FlowKey, stream::Stream, table::Lifetime};
 use crate::{
@@ -44,6 +46,8 @@ pub(crate) struct Side {
     pub(crate) owner: Owner,
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
+    /// Where its last packet was seen.
+    pub(crate) hook: Option<Hook>,
     /// All TCP flags that it has set.
     pub(crate) flags: TcpFlags,
     pub(crate) tcp: Half,
@@ -59,6 +63,7 @@ impl Side {
             owner: Owner::default(),
             packets: 0,
             bytes: 0,
+            hook: None,
             flags: TcpFlags(0),
             tcp: Half::default(),
             stream: None,
@@ -89,6 +94,8 @@ pub(crate) struct Flow {
     pub(crate) phase: Phase,
     /// How far the connection had come when it was closed.
     pub(crate) closed_in: Phase,
+    /// What the first datagram tells, where there are no connections.
+    pub(crate) likeness: Option<NonZeroU64>,
     /// What rules have set.
     pub(crate) state: FlowState,
     /// Made by the first payload.
@@ -138,6 +145,7 @@ impl Flow {
             server,
             phase: Phase::default(),
             closed_in: Phase::default(),
+            likeness: None,
             state: FlowState::default(),
             application: None,
             evidence_asked: false,

@@ -202,6 +202,11 @@ impl Half {
         self.fin.is_some() && self.fin == self.acknowledged
     }
 
+    /// The timestamp of its first SYN.
+    pub(crate) const fn timestamp(&self) -> Option<u32> {
+        self.timestamp
+    }
+
     /// The greatest acknowledgement, without the place that FIN takes.
     pub(crate) fn acknowledged_data(&self) -> Option<u32> {
         let acknowledged = self.acknowledged?;

@@ -8,6 +8,7 @@ use crate::{
     finding::Context,
     flow::{Direction, Flow},
     packet::Timestamp,
+    translation::likeness,
 };
 
 /// Ports of the client and of the server.
@@ -82,6 +83,9 @@ pub(super) fn context(
         destination: flow.sender(direction.reverse()).endpoint(),
         to_server: direction == Direction::ToServer,
         flow: flow.summary(),
+        vantage: flow.vantage(),
+        likeness: likeness(flow),
+        translation: None,
         application: None,
         payload,
         in_stream: false,
