@@ -1,8 +1,8 @@
 //! The Hydrophone agent: sensing, attribution, detection and alerts on one container host.
 //!
 //! Data moves one way: [`intake`] (kernel rings or a capture file) → `hydrophone_inspect` →
-//! [`alert`]; [`census`] publishes who is who beside it and
-//! [`ledger`] keeps who was. `daemon` wires the stages.
+//! [`alert`]; [`census`] publishes who is who beside it, [`nat`] how connections are translated,
+//! and [`ledger`] keeps who was who. `daemon` wires the stages.
 
 pub mod alert;
 pub mod census;
@@ -11,6 +11,7 @@ pub mod config;
 pub mod daemon;
 pub mod intake;
 pub mod ledger;
+pub mod nat;
 pub mod probe;
 pub mod process;
 pub mod telemetry;

@@ -68,10 +68,12 @@ impl<R: Resolve> AlertStage<R> {
     }
 
     fn ends(&self, context: &Context) -> [Identity; 2] {
-        [&context.source, &context.destination].map(|end| {
-            self.resolver
-                .resolve(&end.owner, end.socket.address, context.scope)
-        })
+        let [source, destination] = context.true_ends();
+        [
+            (&context.source.owner, source),
+            (&context.destination.owner, destination),
+        ]
+        .map(|(owner, socket)| self.resolver.resolve(owner, socket.address, context.scope))
     }
 
     fn processes(

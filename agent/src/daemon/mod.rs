@@ -1,11 +1,12 @@
 //! `hydrophone run`: wiring and life cycle. No stage's logic is here.
 //!
-//! Threads: one `inspect-N` for each ring, `correlate`, `alert`, `links` (owns the probe), `processes`,
+//! Threads: one `inspect-N` for each ring, `correlate`, `alert`, `links` (owns the probe), `nat`, `processes`,
 //! one for each sink, and the caller's, which runs the census and waits for signals.
 
 mod correlation;
 mod inspection;
 mod links;
+mod paths;
 mod processes;
 mod replay;
 mod rules;
@@ -27,6 +28,7 @@ use crate::{
     census::{Census, CensusConfig},
     config::Config,
     ledger::{self, Ledger},
+    nat::Nat,
     probe::{Counters, Instance, LoadOptions, Loaded, Probe, ProbeError, Shutdown},
     process::HostResolver,
     telemetry::{self, Upstream},
@@ -104,6 +106,8 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
 
     let links = links::start(probe, &config.sensor, shutdown.clone())
         .map_err(io_error("cannot follow the links of this host"))?;
+    let (nat, nat_thread) = Nat::start(shutdown.clone())
+        .map_err(io_error("cannot start the thread for translations"))?;
     let behavior = Arc::new(Mutex::new(telemetry::Figures::new()));
     let ledger = match config.ledger.enabled {
         true => Some(Ledger::start(config.into(), &census)),
@@ -117,6 +121,7 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
         figures,
         Arc::clone(&census),
         links.figures(),
+        nat.clone(),
         Arc::clone(&behavior),
         ledger.as_ref().map(Ledger::reporter),
         process_figures,
@@ -131,9 +136,13 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
     let correlator = correlation::start(
         (&config.behavior).into(),
         Arc::clone(&engine),
+        config.census.patience.0,
         signals,
         findings,
-        budgets,
+        paths::HostPaths {
+            nat,
+            flows: budgets,
+        },
         behavior,
     )
     .map_err(io_error("cannot start the correlation thread"))?;
@@ -149,6 +158,7 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
     // a supervisor may lose its patience when all else has long been written.
     shutdown.trigger();
     followed.join();
+    nat_thread.join();
     for inspector in inspectors {
         let _ended = inspector.join();
     }
@@ -269,6 +279,7 @@ fn upstream(
     inspectors: Vec<Arc<inspection::Shared>>,
     census: Arc<Census>,
     links: Arc<links::Figures>,
+    nat: Nat,
     behavior: Arc<Mutex<telemetry::Figures>>,
     ledger: Option<impl Fn() -> ledger::Report + Send + 'static>,
     processes: processes::Figures,
@@ -292,11 +303,13 @@ fn upstream(
                 .unwrap_or_else(PoisonError::into_inner)
                 .iter(),
         );
+        let mut sensor = links.snapshot();
+        sensor.extend(nat.figures());
         Upstream {
             hooks,
             inspect,
             census: census.figures().into(),
-            sensor: links.snapshot(),
+            sensor,
             ledger: ledger.as_ref().map(|report| report()),
             processes: processes.snapshot(),
         }

@@ -38,7 +38,9 @@ const fn hook(hook: KernelHook) -> Hook {
     }
 }
 
-fn owner(record: &OwnerRecord) -> Owner {
+/// What the kernel knew of one end.
+#[must_use]
+pub fn owner(record: &OwnerRecord) -> Owner {
     let process = (record.pid != 0).then_some(Process {
         pid: record.pid,
         uid: record.uid,

@@ -1,7 +1,7 @@
 //! One ring, read by one thread.
 
 use std::{
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::Arc,
     thread,
     time::Duration,
@@ -59,6 +59,12 @@ impl Shutdown {
     pub fn trigger(&self) {
         // Fails only when the counter is about to overflow, that is when it was triggered before.
         let _ = write(&self.event, &1_u64.to_ne_bytes());
+    }
+}
+
+impl AsFd for Shutdown {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.event.as_fd()
     }
 }
 

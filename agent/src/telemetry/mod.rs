@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hydrophone_common::counter::{Counter, Hook, Outcome};
-use hydrophone_inspect::{Anomaly, BehaviorStats, InspectorStats};
+use hydrophone_inspect::{Anomaly, BehaviorStats, InspectorStats, ViewsStats};
 use serde::Serialize;
 
 use crate::{census::CensusFigures, ledger, probe::HookCounters};
@@ -107,6 +107,26 @@ pub fn behavior(stats: &BehaviorStats) -> Figures {
         ("thresholds_evicted", thresholds_evicted),
         ("actors", actors),
         ("targets", targets),
+    ]
+    .into()
+}
+
+/// What was done about connections that are seen twice.
+#[must_use]
+pub fn views(stats: &ViewsStats) -> Figures {
+    let ViewsStats {
+        translated,
+        by_sequence,
+        merged,
+        held,
+        hurried,
+    } = *stats;
+    [
+        ("views_translated", translated),
+        ("views_by_sequence", by_sequence),
+        ("views_merged", merged),
+        ("views_held", held),
+        ("views_hurried", hurried),
     ]
     .into()
 }

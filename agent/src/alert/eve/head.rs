@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap, net::IpAddr};
 
-use hydrophone_inspect::{Context, Endpoint};
+use hydrophone_inspect::{Context, Endpoint, Translation, packet::SocketId};
 use serde::Serialize;
 
 use crate::{
@@ -45,6 +45,8 @@ pub(super) struct Head<'a> {
     app_proto: Option<&'static str>,
     direction: &'static str,
     hook: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nat: Option<NatFields>,
     src_container: EndpointIdentity<'a>,
     dst_container: EndpointIdentity<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,6 +90,10 @@ impl<'a> Head<'a> {
                 "to_client"
             },
             hook: context.hook.name(),
+            nat: context
+                .translation
+                .as_deref()
+                .map(|translation| NatFields::new(translation, has_ports)),
             src_container: EndpointIdentity::new(source),
             dst_container: EndpointIdentity::new(destination),
             src_process,
@@ -98,6 +104,42 @@ impl<'a> Head<'a> {
     /// With what was spoken, where no transaction says so.
     pub(super) fn speaking(self, app_proto: Option<&'static str>) -> Self {
         Self { app_proto, ..self }
+    }
+}
+
+/// The two tuples of a translated connection, each from the client to the server.
+#[derive(Serialize)]
+struct NatFields {
+    /// As the client sees it.
+    original: Tuple,
+    /// As the server does.
+    translated: Tuple,
+    by: &'static str,
+}
+
+#[derive(Serialize)]
+struct Tuple {
+    src_ip: IpAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    src_port: Option<u16>,
+    dest_ip: IpAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dest_port: Option<u16>,
+}
+
+impl NatFields {
+    fn new(translation: &Translation, has_ports: bool) -> Self {
+        let tuple = |[source, destination]: [SocketId; 2]| Tuple {
+            src_ip: source.address,
+            src_port: has_ports.then_some(source.port),
+            dest_ip: destination.address,
+            dest_port: has_ports.then_some(destination.port),
+        };
+        Self {
+            original: tuple(translation.original),
+            translated: tuple(translation.translated),
+            by: translation.by.name(),
+        }
     }
 }
 
