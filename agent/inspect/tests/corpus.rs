@@ -56,6 +56,21 @@ fn rule_files() {
 }
 
 #[test]
+fn files_of_filters() {
+    replay("filters", drive::filters);
+}
+
+#[test]
+fn files_of_reputations() {
+    replay("reputations", drive::reputations);
+}
+
+#[test]
+fn records_of_protocols() {
+    replay("frames", drive::frames);
+}
+
+#[test]
 fn sessions_of_protocols() {
     replay("one_protocol", |input| {
         drive::one_protocol(input);

@@ -20,7 +20,7 @@ use hydrophone_inspect::{
     flow::{FragmentLimits, OverlapPolicy, StreamLimits},
     inspector::Timeouts,
     protocol::{self, AppProtocol, FrameSet, Limits, Status, Transactions, Transport},
-    rule::{RuleSetBuilder, STARTER, STARTER_NAME, Variables},
+    rule::{Diagnostic, RuleSetBuilder, STARTER, STARTER_NAME, Variables},
 };
 
 use super::frames::{Tcp, ip};
@@ -88,12 +88,8 @@ static ENGINE: LazyLock<Arc<Engine>> = LazyLock::new(|| {
     Arc::new(Engine::new(&builder.build().0))
 });
 
-/// A rule file, and itself as traffic for the rules that loaded.
-pub fn rules(input: &[u8]) {
-    let text = String::from_utf8_lossy(input);
-    let mut builder = RuleSetBuilder::new(Variables::default());
-    builder.add_source("fuzz.rules", &text);
-    let (set, diagnostics) = builder.build();
+/// Every complaint is about a place inside of the file.
+fn check(diagnostics: &[Diagnostic], text: &str) {
     for diagnostic in diagnostics {
         let line = text.split('\n').nth(diagnostic.line - 1);
         let length = line.map(str::len);
@@ -101,20 +97,85 @@ pub fn rules(input: &[u8]) {
             length.is_some_and(|length| diagnostic.column <= length + 1),
             "{diagnostic} is outside of the file"
         );
-        let _ = diagnostic.render(&text);
+        let _ = diagnostic.render(text);
+    }
+}
+
+/// A rule file, and itself as traffic for the rules that loaded.
+pub fn rules(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    let mut builder = RuleSetBuilder::new(Variables::default());
+    builder.add_source("fuzz.rules", &text);
+    let (set, diagnostics) = builder.build();
+    check(&diagnostics, &text);
+    Drive::new(&Arc::new(Engine::new(&set))).converse(80, input);
+}
+
+/// A `threshold.config`, and alerts for it to hold back.
+pub fn filters(input: &[u8]) {
+    const RULES: &str = "alert tcp any any -> any any (content:\"a\"; sid:1;)\n\
+        alert tcp any any -> any any (content:\"b\"; threshold:type limit,track by_src,count 1,seconds 9; sid:2;)\n\
+        alert tcp any any -> any any (content:\"c\"; gid:7; sid:3;)";
+    let text = String::from_utf8_lossy(input);
+    let mut builder = RuleSetBuilder::new(Variables::default());
+    builder.add_source("fuzz.rules", RULES);
+    builder.add_filters("fuzz.config", &text);
+    let (set, diagnostics) = builder.build();
+    assert_eq!(set.rules.len(), 3, "filters leave rules alone");
+    check(&diagnostics, &text);
+    let mut drive = Drive::new(&Arc::new(Engine::new(&set)));
+    drive.converse(80, &b"abc".repeat(40));
+}
+
+/// Reputation files: categories up to a line of `---`, then scores; and addresses that rules ask for.
+pub fn reputations(input: &[u8]) {
+    const RULES: &str = "alert ip any any -> any any (iprep:src,Bad,>,10; sid:1;)\n\
+        alert tcp any any -> any any (content:\"a\"; iprep:both,Bad,isnotset; sid:2;)";
+    let text = String::from_utf8_lossy(input);
+    let (categories, scores) = text.split_once("\n---\n").unwrap_or(("", &text));
+    let mut builder = RuleSetBuilder::new(Variables::default());
+    builder.add_categories("first.txt", "1,Bad,Bad hosts\n");
+    builder.add_categories("categories.txt", categories);
+    builder.add_reputations("hosts.list", scores);
+    builder.add_source("fuzz.rules", RULES);
+    let (set, diagnostics) = builder.build();
+    // A category may have been given another name; what is wrong is in one of the two files.
+    for (name, text) in [("categories.txt", categories), ("hosts.list", scores)] {
+        let mut of = diagnostics.clone();
+        of.retain(|diagnostic| &*diagnostic.file == name);
+        check(&of, text);
     }
     let mut drive = Drive::new(&Arc::new(Engine::new(&set)));
-    for (piece, sequence) in input.chunks(40).zip((1_u32..).step_by(40)) {
-        let segment = Tcp {
-            sequence,
-            payload: piece,
-            ..Tcp::default()
-        };
-        let (client, server) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
-        let bytes = ip(client, server, 6, &segment.bytes());
-        drive.packet(&frame(1, 0, &bytes, drive.now));
+    drive.converse(80, b"abc");
+}
+
+/// Rules on every frame there is.
+static FRAME_ENGINE: LazyLock<Arc<Engine>> = LazyLock::new(|| {
+    use std::fmt::Write as _;
+    let frames = protocol::Buffer::ALL.iter().filter(|it| it.is_frame());
+    let mut rules = String::new();
+    for (frame, sid) in frames.zip(1_u32..) {
+        let name = frame.name();
+        let _ = writeln!(
+            rules,
+            "alert ip any any -> any any ({name}; content:\"a\"; sid:{sid};)"
+        );
     }
-    drive.finish();
+    let mut builder = RuleSetBuilder::new(Variables::default());
+    builder.add_source("frames.rules", &rules);
+    let (set, diagnostics) = builder.build();
+    assert_eq!(diagnostics, []);
+    Arc::new(Engine::new(&set))
+});
+
+/// The records of a protocol: the server's port, then the client's bytes up to `0xff 0xfe`, then the
+/// server's.
+pub fn frames(input: &[u8]) {
+    let [high, low, bytes @ ..] = input else {
+        return;
+    };
+    let port = u16::from_be_bytes([*high, *low]);
+    Drive::new(&FRAME_ENGINE).converse(port, bytes);
 }
 
 /// One frame: its link type, how much more was on the wire, and its bytes.
@@ -258,6 +319,37 @@ impl Drive {
         assert!(stats.flows <= LIMITS.flows as u64);
         assert!(stats.stream_memory <= LIMITS.streams.total as u64);
         self.correlate();
+    }
+
+    /// A connection to this port with what the client and, behind `0xff 0xfe`, the server says.
+    fn converse(&mut self, port: u16, bytes: &[u8]) {
+        let cut = bytes.windows(2).position(|pair| pair == [0xff, 0xfe]);
+        let (client, server) = match cut {
+            Some(at) => (&bytes[..at], &bytes[at + 2..]),
+            None => (bytes, &[][..]),
+        };
+        for (said, from_client) in [(client, true), (server, false)] {
+            for (piece, sequence) in said.chunks(40).zip((1_u32..).step_by(40)) {
+                let ports = if from_client {
+                    (4_000, port)
+                } else {
+                    (port, 4_000)
+                };
+                let segment = Tcp {
+                    ports,
+                    sequence,
+                    payload: piece,
+                    ..Tcp::default()
+                };
+                let mut ends = [[10, 0, 0, 1].into(), [10, 0, 0, 2].into()];
+                if !from_client {
+                    ends.reverse();
+                }
+                let bytes = ip(ends[0], ends[1], 6, &segment.bytes());
+                self.packet(&frame(1, 0, &bytes, self.now));
+            }
+        }
+        self.finish();
     }
 
     fn correlate(&mut self) {

@@ -1,0 +1,9 @@
+//! `cargo +nightly fuzz run reputations tests/corpus/reputations` in `agent/inspect`.
+#![no_main]
+
+#[path = "../../tests/support/drive.rs"]
+mod drive;
+#[path = "../../tests/support/frames.rs"]
+mod frames;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| drive::reputations(input));
