@@ -1,11 +1,6 @@
 //! `app-layer-protocol`: what the two ends speak, or each of them.
 
-use super::{
-    diagnostic::Fault,
-    keyword::{Options, set},
-    packet::PacketTest,
-    source::Span,
-};
+use super::{diagnostic::Fault, draft::Options, packet::PacketTest, source::Span, value::set};
 use crate::protocol::AppProtocol;
 
 /// What may be spoken.

@@ -2,7 +2,7 @@
 
 use super::{
     diagnostic::Fault,
-    keyword::Variables,
+    draft::Variables,
     source::Span,
     test::{ByteExtract, ByteJump, ByteMath, ByteTest, Comparison, NumberFormat, Operator, Value},
 };

@@ -1,6 +1,6 @@
 //! `frame`: a record of the protocol as the sticky buffer.
 
-use super::{diagnostic::Fault, keyword::Options, source::Span, test::Target};
+use super::{diagnostic::Fault, draft::Options, source::Span, test::Target};
 use crate::protocol::{AppProtocol, Buffer};
 
 /// How the names of frames begin among those of buffers.

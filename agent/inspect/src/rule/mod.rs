@@ -8,6 +8,7 @@ mod classification;
 mod content;
 mod dataset;
 mod diagnostic;
+mod draft;
 mod filter;
 #[cfg(test)]
 mod filter_tests;
@@ -33,6 +34,7 @@ mod test;
 #[cfg(test)]
 mod tests;
 mod transform;
+mod value;
 mod variables;
 
 use std::sync::Arc;

@@ -1,10 +1,6 @@
 //! `requires`: rules that say for which engines they are.
 
-use super::{
-    diagnostic::Fault,
-    keyword::{Options, known},
-    source::Span,
-};
+use super::{diagnostic::Fault, draft::Options, keyword::known, source::Span};
 
 /// The language version that this engine speaks, for `requires`.
 const VERSION: [u32; 3] = [9, 0, 0];
