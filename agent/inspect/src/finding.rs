@@ -142,7 +142,7 @@ impl ApplicationRecord {
             numbers: transaction
                 .numbers()
                 .iter()
-                .filter(|(.., value)| *value != Field::NONE)
+                .filter(|(_, field, value)| *value != Field::NONE && field.is_told())
                 .take(Self::MAX_FIELDS)
                 .map(|(direction, field, value)| {
                     (*direction == Direction::ToServer, *field, *value)

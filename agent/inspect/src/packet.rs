@@ -7,6 +7,12 @@ use core::net::IpAddr;
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
+    /// Whole seconds since 1970.
+    #[must_use]
+    pub const fn seconds(self) -> u64 {
+        self.0 / 1_000_000_000
+    }
+
     /// Nanoseconds from `earlier` to `self`; 0 when `earlier` is later (clocks of two hooks differ).
     #[must_use]
     pub const fn since(self, earlier: Self) -> u64 {

@@ -55,9 +55,12 @@ impl<'a, S: SignalSink> Evaluation<'a, S> {
         {
             let ports = ports(flow);
             let limits = self.protocol_limits();
-            flow.application
-                .get_or_insert_with(|| Box::new(Application::new(registry::Transport::Udp, limits)))
-                .data(direction, datagram.payload, ports);
+            let now = self.timestamp;
+            let application = flow.application.get_or_insert_with(|| {
+                Box::new(Application::new(registry::Transport::Udp, limits))
+            });
+            application.transactions.now = now.seconds();
+            application.data(direction, datagram.payload, ports);
         }
         self.packet(flow, direction, datagram);
         let inspection = self.inspection(flow, direction, &datagram.headers, datagram.payload);

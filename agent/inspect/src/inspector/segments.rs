@@ -197,6 +197,7 @@ impl<S: SignalSink> Evaluation<'_, S> {
         let application = flow
             .application
             .get_or_insert_with(|| Box::new(Application::new(registry::Transport::Tcp, limits)));
+        application.transactions.now = self.timestamp.seconds();
         // Before and after: what turns out not to have the form is searched.
         let before = application.encrypted();
         application.stream(direction, start + fresh as u64, new, ports);

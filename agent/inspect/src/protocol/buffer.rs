@@ -171,7 +171,11 @@ named! {
         QuicVersion: "quic.version",
         QuicSni: "quic.sni",
         QuicUserAgent: "quic.ua",
+        QuicCyuHash: "quic.cyu.hash",
+        QuicCyuString: "quic.cyu.string",
         WebsocketPayload: "websocket.payload",
+        RfbName: "rfb.name",
+        Http2HeaderName: "http2.header_name",
         // Frames: the records of a protocol. They come last, see `frame_index`.
         FrameDnsPdu: "frame:dns.pdu",
         FrameEnipPdu: "frame:enip.pdu",
@@ -284,6 +288,9 @@ impl Buffer {
                 | Self::SmtpRcptTo
                 | Self::EmailUrl
                 | Self::EmailReceived
+                | Self::Http2HeaderName
+                | Self::QuicCyuHash
+                | Self::QuicCyuString
                 | Self::SipFrom
                 | Self::SipTo
                 | Self::SipVia

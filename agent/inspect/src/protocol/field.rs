@@ -10,11 +10,16 @@ named! {
         DnsRrtype: "dns.rrtype",
         TlsVersion: "tls.version" "ssl_version",
         TlsCertChainLength: "tls.cert_chain_len",
+        TlsCertNotBefore: "tls_cert_notbefore",
+        TlsCertNotAfter: "tls_cert_notafter",
+        TlsCertExpired: "tls_cert_expired",
+        TlsState: "ssl_state",
         FileSize: "filesize",
         DcerpcOpnum: "dcerpc.opnum" "dce_opnum",
         SmbVersion: "smb.version",
         Krb5MessageType: "krb5_msg_type",
         Krb5ErrorCode: "krb5_err_code",
+        Krb5TicketEncryption: "krb5.ticket_encryption",
         SnmpVersion: "snmp.version",
         SnmpPduType: "snmp.pdu_type",
         NfsProcedure: "nfs_procedure",
@@ -34,6 +39,11 @@ named! {
         RfbSecurityType: "rfb.sectype",
         EnipCommand: "enip_command",
         Http2ErrorCode: "http2.errorcode",
+        Http2FrameType: "http2.frametype",
+        Http2Priority: "http2.priority",
+        Http2Window: "http2.window",
+        Http2SizeUpdate: "http2.size_update",
+        Http2Setting: "http2.settings",
     }
 }
 
@@ -49,6 +59,20 @@ impl Field {
                 | Self::DcerpcOpnum
                 | Self::NfsProcedure
                 | Self::NfsVersion
+        )
+    }
+
+    /// Whether events show it: not what is a detail of how the protocol frames its messages.
+    #[must_use]
+    pub const fn is_told(self) -> bool {
+        !matches!(
+            self,
+            Self::Http2FrameType
+                | Self::Http2Priority
+                | Self::Http2Window
+                | Self::Http2SizeUpdate
+                | Self::Http2Setting
+                | Self::TlsState
         )
     }
 

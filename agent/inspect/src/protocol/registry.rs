@@ -238,6 +238,7 @@ const EVENTS: &[&[&str]] = &[
     ldap::EVENTS,
     nfs::EVENTS,
     quic::EVENTS,
+    rfb::EVENTS,
     sip::EVENTS,
     smb::EVENTS,
     smtp::EVENTS,

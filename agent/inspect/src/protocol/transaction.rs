@@ -235,6 +235,13 @@ impl Transaction {
         }
     }
 
+    /// Adds a number that says nothing new when it comes again.
+    pub(super) fn number_once(&mut self, direction: Direction, field: Field, value: u64) {
+        if !self.numbers.contains(&(direction, field, value)) {
+            self.number(direction, field, value);
+        }
+    }
+
     /// Adds an event, once (Suricata: `app-layer-event`), by the name that rules use.
     pub fn event(&mut self, direction: Direction, event: &'static str) {
         self.touch(direction);

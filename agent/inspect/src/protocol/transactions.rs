@@ -13,6 +13,8 @@ pub struct Transactions {
     limits: Limits,
     /// The records that rules look at as such.
     pub(crate) frames: Annotations,
+    /// The time of the packet that is parsed, in seconds since 1970.
+    pub(crate) now: u64,
     /// What limits cut off.
     pub counters: LimitCounters,
 }

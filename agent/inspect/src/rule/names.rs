@@ -65,6 +65,22 @@ const IN_ORDER: &[(Field, u64, &[&str])] = &[
         ],
     ),
     (
+        Field::Http2FrameType,
+        0,
+        &[
+            "data",
+            "headers",
+            "priority",
+            "rststream",
+            "settings",
+            "pushpromise",
+            "ping",
+            "goaway",
+            "windowupdate",
+            "continuation",
+        ],
+    ),
+    (
         Field::Http2ErrorCode,
         0,
         &[
@@ -131,6 +147,28 @@ const SINGLE: &[(Field, &str, u64)] = &[
     (Field::FtpMode, "active", 1),
     (Field::FtpMode, "passive", 0),
     (Field::RfbSecurityResult, "unknown", 0xffff_ffff),
+    (Field::Krb5TicketEncryption, "des-cbc-crc", 1),
+    (Field::Krb5TicketEncryption, "des-cbc-md4", 2),
+    (Field::Krb5TicketEncryption, "des-cbc-md5", 3),
+    (Field::Krb5TicketEncryption, "des3-cbc-md5", 5),
+    (Field::Krb5TicketEncryption, "des3-cbc-sha1", 7),
+    (Field::Krb5TicketEncryption, "des3-cbc-sha1-kd", 16),
+    (Field::Krb5TicketEncryption, "aes128-cts-hmac-sha1-96", 17),
+    (Field::Krb5TicketEncryption, "aes256-cts-hmac-sha1-96", 18),
+    (
+        Field::Krb5TicketEncryption,
+        "aes128-cts-hmac-sha256-128",
+        19,
+    ),
+    (
+        Field::Krb5TicketEncryption,
+        "aes256-cts-hmac-sha384-192",
+        20,
+    ),
+    (Field::Krb5TicketEncryption, "rc4-hmac", 23),
+    (Field::Krb5TicketEncryption, "rc4-hmac-exp", 24),
+    (Field::Krb5TicketEncryption, "camellia128-cts-cmac", 25),
+    (Field::Krb5TicketEncryption, "camellia256-cts-cmac", 26),
     (Field::Http2ErrorCode, "http11_required", 13),
     (Field::DnsRrtype, "a", 1),
     (Field::DnsRrtype, "ns", 2),
@@ -182,7 +220,7 @@ pub(super) fn flags(field: Field) -> Option<&'static [(&'static str, u64)]> {
 
 /// Whether numbers behind commas are one or another.
 pub(super) const fn are_alternatives(field: Field) -> bool {
-    matches!(field, Field::TlsVersion)
+    matches!(field, Field::TlsVersion | Field::Krb5TicketEncryption)
 }
 
 /// Whether a range has its ends in it, as it has for few.

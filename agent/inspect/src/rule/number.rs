@@ -55,6 +55,17 @@ pub enum Which {
 const ANY: Which = Which::Any { or_absent: false };
 
 impl NumberTest {
+    /// One number that passes is enough.
+    pub(super) const fn any(field: Field, wanted: Vec<Wanted>, negated: bool) -> Self {
+        Self {
+            field,
+            wanted,
+            negated,
+            which: ANY,
+            part: None,
+        }
+    }
+
     /// Whether it cannot be told before all numbers have come.
     #[must_use]
     pub const fn needs_all(&self) -> bool {
@@ -145,13 +156,7 @@ fn inside(position: i64, count: usize) -> Option<usize> {
 
 /// Parses `VALUE[,INDEX[,FROM:TO]]` or `count VALUE`.
 pub(super) fn parse(field: Field, value: Span<'_>) -> Result<NumberTest, Fault> {
-    let plain = |wanted: Vec<Wanted>, negated| NumberTest {
-        field,
-        wanted,
-        negated,
-        which: ANY,
-        part: None,
-    };
+    let plain = |wanted: Vec<Wanted>, negated| NumberTest::any(field, wanted, negated);
     if let Some(flags) = names::flags(field)
         && let Some(test) = bits(value, flags)
     {

@@ -79,7 +79,7 @@ crate::protocol::named! {
         IcmpCode: "icode",
         IcmpId: "icmp_id",
         IcmpSequence: "icmp_seq",
-        Icmpv6Mtu: "icmpv6.mtu",
+        Icmpv6Mtu: "icmpv6.mtu" "icmpv6-mtu",
         IgmpType: "igmp.type",
         TcpSequence: "seq" "tcp.seq",
         TcpAcknowledgement: "ack" "tcp.ack",

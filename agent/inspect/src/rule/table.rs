@@ -1,6 +1,7 @@
 //! The keywords that are neither buffers nor numbers nor transforms, with what they do.
 
 mod apply;
+mod protocol;
 
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ use super::{
     test::{Target, Test, Value},
     value::{alone, long_enough, number, quoted, set},
 };
-use crate::protocol::{Buffer, registry};
+use crate::protocol::{Buffer, Field, registry};
 
 type Apply = fn(&mut Options, Span<'_>) -> Result<(), Fault>;
 
@@ -221,6 +222,7 @@ pub(super) const KEYWORDS: &[(&str, Apply)] = &[
     ("stream_size", |o, v| packet(o, packet::stream_size(v))),
     ("vlan.id", |o, v| packet(o, packet::vlan_id(v))),
     ("decode-event", |o, v| packet(o, packet::decode_event(v))),
+    ("engine-event", |o, v| packet(o, packet::decode_event(v))),
     ("stream-event", |o, v| packet(o, packet::stream(v))),
     ("igmp-csum", |o, v| packet(o, checksum("igmp", v))),
     ("ipv4-csum", |o, v| packet(o, checksum("ipv4", v))),
@@ -258,6 +260,23 @@ pub(super) const KEYWORDS: &[(&str, Apply)] = &[
         o.threshold = Some(options::detection_filter(v)?);
         Ok(())
     }),
+    ("ssl_state", protocol::tls_state),
+    ("tls_cert_expired", |o, v| {
+        protocol::certificate_is_expired(o, true, v)
+    }),
+    ("tls_cert_valid", |o, v| {
+        protocol::certificate_is_expired(o, false, v)
+    }),
+    ("tls_cert_notbefore", |o, v| {
+        protocol::certificate_date(o, Field::TlsCertNotBefore, v)
+    }),
+    ("tls_cert_notafter", |o, v| {
+        protocol::certificate_date(o, Field::TlsCertNotAfter, v)
+    }),
+    ("ssh.protoversion", protocol::ssh_version),
+    ("ssh_protoversion", protocol::ssh_version),
+    ("krb5.ticket_encryption", protocol::ticket_encryption),
+    ("http2.settings", protocol::http2_settings),
     ("dcerpc.iface", interface),
     ("dce_iface", interface),
     ("requires", requires::parse),
@@ -271,6 +290,8 @@ pub(super) const KEYWORDS: &[(&str, Apply)] = &[
     // What asks for an action after the alert, or is a hint: Hydrophone does neither.
     ("target", |_, _| Ok(())),
     ("prefilter", |_, _| Ok(())),
+    ("tls.store", |_, _| Ok(())),
+    ("tls_store", |_, _| Ok(())),
     ("tag", |_, _| Ok(())),
     ("filestore", |o, v| {
         // Whatever its size: what is asked for is that there is a file.

@@ -16,6 +16,8 @@ pub(super) struct OpenBlock {
     pub(super) stream: u32,
     promised: Option<u32>,
     end: bool,
+    priority: Option<u8>,
+    continued: bool,
     pub(super) data: Vec<u8>,
     /// It is longer than what may be held.
     lost: bool,
@@ -48,6 +50,8 @@ impl Http2 {
             stream: header.stream,
             promised,
             end: header.kind == Kind::Headers && header.has(frame::END_STREAM),
+            priority: header.weight(payload),
+            continued: false,
             data: fragment.to_vec(),
             lost: false,
         };
@@ -72,6 +76,7 @@ impl Http2 {
             self.misplaced(direction, header.stream, out);
             return;
         };
+        block.continued = true;
         let most = out.limits().head.min(BLOCK);
         if !block.lost && block.data.len() + payload.len() > most {
             block.lost = true;
@@ -96,7 +101,9 @@ impl Http2 {
         if block.lost {
             hpack.lose();
         }
-        let decoded = hpack.decode(&block.data, room);
+        let mut decoded = hpack.decode(&block.data, room);
+        decoded.priority = block.priority;
+        decoded.continued = block.continued;
         match block.promised {
             Some(promised) => self.streams.promise(promised, &decoded, out),
             None => self

@@ -58,6 +58,7 @@ pub(super) fn push(direction: Direction, block: &Block, transaction: &mut Transa
         ToClient => Buffer::HttpResponseHeader,
     };
     for Field { name, value } in &block.fields {
+        transaction.push(direction, Buffer::Http2HeaderName, name);
         let field = [name.as_slice(), b": ", value].concat();
         transaction.push(direction, buffer, &field);
     }

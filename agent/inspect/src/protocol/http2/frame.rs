@@ -20,8 +20,9 @@ pub(super) const MAX_FRAME_SIZE: u16 = 5;
 
 /// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub(super) enum Kind {
-    Data,
+    Data = 0,
     Headers,
     Priority,
     Reset,
@@ -95,6 +96,13 @@ impl Header {
             Kind::Settings => self.length.is_multiple_of(SETTING),
             _ => true,
         }
+    }
+
+    /// The weight in the payload of a frame with fields, if it has one.
+    pub(super) fn weight(&self, payload: &[u8]) -> Option<u8> {
+        let padding = usize::from(self.has(PADDED));
+        let weight = payload.get(padding + PRIORITY_LENGTH - 1)?;
+        (self.kind == Kind::Headers && self.has(PRIORITY)).then_some(*weight)
     }
 
     /// The header block fragment in a payload: without padding and priority.

@@ -24,6 +24,9 @@ pub(super) struct Field {
     pub(super) value: Vec<u8>,
 }
 
+/// Changes of the table's size in one block that are told: two make sense (RFC 7541, 4.2).
+const MAX_SIZES: usize = 4;
+
 /// What one header block was.
 #[derive(Debug, Default)]
 pub(super) struct Block {
@@ -36,6 +39,12 @@ pub(super) struct Block {
     pub(super) extra: bool,
     /// Fields were left out for want of room.
     pub(super) cut: bool,
+    /// Sizes that the sender asked for the table to have (RFC 7541, 6.3).
+    pub(super) sizes: Vec<u32>,
+    /// The weight in the frame that began it.
+    pub(super) priority: Option<u8>,
+    /// It came in several frames.
+    pub(super) continued: bool,
     room: usize,
 }
 
@@ -117,6 +126,9 @@ impl Hpack {
         }
         if first & 0xe0 == 0x20 {
             let capacity = integer(first, 5, reader)?;
+            if block.sizes.len() < MAX_SIZES {
+                block.sizes.push(capacity);
+            }
             let capacity = usize::try_from(capacity).unwrap_or(usize::MAX);
             block.invalid |= capacity > MAX_CAPACITY;
             self.capacity = capacity.min(MAX_CAPACITY);

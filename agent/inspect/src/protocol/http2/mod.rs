@@ -5,6 +5,7 @@
 
 mod block;
 mod content;
+pub(crate) mod details;
 mod doh;
 mod event;
 mod fields;
@@ -256,6 +257,9 @@ impl Http2 {
                 end: header.has(frame::END_STREAM),
             };
             side.state = State::Data(frame);
+            if let Some(transaction) = transaction.and_then(|id| out.get(id)) {
+                details::push_kind(direction, Kind::Data, transaction);
+            }
             if header.length == 0 {
                 self.content(direction, frame, &mut &[][..], out);
             }
@@ -355,23 +359,29 @@ impl Http2 {
             }
             Kind::Settings => {
                 self.settings(direction, payload);
-                single(direction, out);
+                if let Some(transaction) = single(direction, out) {
+                    details::push(direction, header, payload, transaction);
+                }
                 if header.has(frame::ACK) && !payload.is_empty() {
                     note(direction, None, event::FRAME_LENGTH, out);
                 }
             }
             Kind::GoAway => {
                 let code = payload.get(4..).and_then(error_code);
-                if let (Some(transaction), Some(code)) = (single(direction, out), code) {
-                    transaction.number(direction, Field::Http2ErrorCode, code.into());
+                if let Some(transaction) = single(direction, out) {
+                    details::push(direction, header, payload, transaction);
+                    if let Some(code) = code {
+                        transaction.number(direction, Field::Http2ErrorCode, code.into());
+                    }
                 }
             }
-            Kind::Ping => {
-                single(direction, out);
-            }
-            Kind::WindowUpdate | Kind::Priority => {
-                if self.streams.transaction(header.stream).is_none() {
-                    single(direction, out);
+            Kind::Ping | Kind::WindowUpdate | Kind::Priority => {
+                let transaction = match self.streams.transaction(header.stream) {
+                    Some(id) => out.get(id),
+                    None => single(direction, out),
+                };
+                if let Some(transaction) = transaction {
+                    details::push(direction, header, payload, transaction);
                 }
             }
             Kind::Data | Kind::Unknown => {}

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
-use super::{content::Content, doh, event, fields, hpack::Block};
+use super::{content::Content, details, doh, event, fields, frame::Kind, hpack::Block};
 use crate::{
     flow::Direction::{self, ToClient, ToServer},
     protocol::{Field, Stage, Transaction, Transactions, http::uri::Target},
@@ -169,6 +169,7 @@ impl Streams {
                 stream.half(direction).content = Some(content);
             }
             if let Some(transaction) = out.get(transaction) {
+                details::push_block(direction, block, transaction);
                 dns |= push(direction, block, first, transaction);
             }
         }
@@ -188,6 +189,7 @@ impl Streams {
         stream.path = path(block);
         let transaction = stream.transaction;
         if let Some(transaction) = out.get(transaction) {
+            details::push_kind(ToClient, Kind::PushPromise, transaction);
             self.dns |= push(ToServer, block, true, transaction);
         }
     }
@@ -240,8 +242,11 @@ impl Streams {
             Some(stream) => out.get(stream.transaction),
             None => single(direction, out),
         };
-        if let (Some(transaction), Some(code)) = (transaction, code) {
-            transaction.number(direction, Field::Http2ErrorCode, code.into());
+        if let Some(transaction) = transaction {
+            details::push_kind(direction, Kind::Reset, transaction);
+            if let Some(code) = code {
+                transaction.number(direction, Field::Http2ErrorCode, code.into());
+            }
         }
         if let Some(mut stream) = stream {
             stream.finish(ToServer, out);

@@ -213,9 +213,14 @@ fn frames_of_the_connection_are_transactions() {
     talk.say(ToServer, &request(1, END, &[]));
     talk.say(ToClient, &frame(3, 0, 1, &[0, 0, 0, 8]));
     assert_eq!(talk.out.len(), 5);
-    let code = |value| [(ToClient, Field::Http2ErrorCode, value)];
-    assert_eq!(talk.get(3).numbers(), code(2));
-    assert_eq!(talk.get(4).numbers(), code(8));
+    let code = |value| (ToClient, Field::Http2ErrorCode, value);
+    let kind = |direction, value| (direction, Field::Http2FrameType, value);
+    let setting = (ToServer, Field::Http2Setting, 4 << 32 | 0x1_0000);
+    assert_eq!(talk.get(0).numbers(), [kind(ToServer, 4), setting]);
+    assert_eq!(talk.get(2).numbers(), [kind(ToClient, 6)]);
+    assert_eq!(talk.get(3).numbers(), [kind(ToClient, 7), code(2)]);
+    let reset = [kind(ToServer, 1), kind(ToClient, 3), code(8)];
+    assert_eq!(talk.get(4).numbers(), reset);
     talk.out.retire();
     assert!(talk.out.is_empty());
 }

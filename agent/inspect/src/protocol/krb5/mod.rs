@@ -21,7 +21,7 @@ const ERROR: u8 = 30;
 const TYPES: &[u8] = &[AS_REQ, AS_REP, TGS_REQ, TGS_REP, 14, 15, 20, 21, 22, ERROR];
 
 /// Encryption that is not weak (RFC 8429): AES and Camellia.
-const STRONG: &[u64] = &[17, 18, 19, 20, 25, 26];
+pub(crate) const STRONG: &[u64] = &[17, 18, 19, 20, 25, 26];
 
 /// The length before each message in a stream (RFC 4120, 7.2.2).
 /// The frames of a record.
@@ -149,11 +149,11 @@ fn push(direction: Direction, message: &[u8], out: &mut Transaction) -> Option<(
             let ticket = ticket.and_then(|it| Elements(it).content(SEQUENCE));
             let name = ticket.and_then(|it| Elements(it).find_tag(field(2)));
             names(direction, Buffer::Krb5Sname, name, out);
-            let sealed = body
-                .find_tag(field(6))
-                .and_then(|it| Elements(it).content(SEQUENCE));
-            let sealed = sealed.and_then(|it| Elements(it).find_tag(field(0)));
-            let cipher = sealed.and_then(|it| Elements(it).content(INTEGER));
+            let sealed = ticket.and_then(|it| Elements(it).find_tag(field(3)));
+            if let Some(cipher) = encryption(sealed).and_then(ber::unsigned) {
+                out.number(direction, Field::Krb5TicketEncryption, cipher);
+            }
+            let cipher = encryption(body.find_tag(field(6)));
             // Negative numbers are private use, and old.
             if cipher.is_some_and(|it| ber::unsigned(it).is_none_or(|it| !STRONG.contains(&it))) {
                 out.event(direction, "krb5.weak_encryption");
@@ -168,6 +168,12 @@ fn push(direction: Direction, message: &[u8], out: &mut Transaction) -> Option<(
         _ => {}
     }
     Some(())
+}
+
+/// The type of an `EncryptedData` (RFC 4120, 5.2.9).
+fn encryption(sealed: Option<&[u8]>) -> Option<&[u8]> {
+    let sealed = Elements(Elements(sealed?).content(SEQUENCE)?);
+    Elements(sealed.find_tag(field(0))?).content(INTEGER)
 }
 
 /// Each component of a `PrincipalName` (RFC 4120, 5.2.2).

@@ -12,6 +12,8 @@ const MAX_TAGS: u32 = 64;
 pub(super) struct Hello<'a> {
     pub(super) name: Option<&'a [u8]>,
     pub(super) user_agent: Option<&'a [u8]>,
+    /// Its tags in their order, as the fingerprint CYU has them.
+    pub(super) tags: Vec<u8>,
 }
 
 /// The version of a packet, if it is one of these.
@@ -47,6 +49,11 @@ pub(super) fn hello(data: &[u8]) -> Option<Hello<'_>> {
     let mut hello = Hello::default();
     let mut start = 0;
     for (tag, end) in tags {
+        if !hello.tags.is_empty() {
+            hello.tags.push(b'-');
+        }
+        let name = tag.iter().filter(|byte| byte.is_ascii_graphic());
+        hello.tags.extend(name);
         let value = reader.rest().get(start..end)?;
         start = end;
         match &tag {

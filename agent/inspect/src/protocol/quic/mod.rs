@@ -13,6 +13,7 @@ use crypto::{Crypto, Unreadable};
 use header::{Kind, Packet, is_known, is_long};
 use keys::Keys;
 
+use super::read::md5_hex;
 use super::tls::hello::{self, Hello, Transport};
 use super::{Buffer, Field, Parser, Probe, Stage, Status, Transaction, Transactions};
 use crate::flow::Direction;
@@ -149,6 +150,13 @@ impl Quic {
                 transaction.push(direction, Buffer::TlsSni, name);
                 transaction.push(direction, Buffer::QuicSni, name);
             }
+            // The digits of the version are those behind the letter.
+            let [_, digits @ ..] = version.to_be_bytes();
+            let digits = digits.trim_ascii_start();
+            let digits = digits.strip_prefix(b"0").unwrap_or(digits);
+            let cyu = [digits, b",", &hello.tags].concat();
+            transaction.push(direction, Buffer::QuicCyuString, &cyu);
+            transaction.push(direction, Buffer::QuicCyuHash, md5_hex(&cyu).as_bytes());
             if let Some(user_agent) = hello.user_agent {
                 transaction.push(direction, Buffer::QuicUserAgent, user_agent);
             }

@@ -1,6 +1,6 @@
 //! The handshake of RFB, which VNC speaks (RFC 6143, section 7.1). One transaction for the connection.
 
-use super::{Field, Parser, Probe, Stage, Status, Transactions};
+use super::{Buffer, Field, Parser, Probe, Stage, Status, Transactions};
 use crate::flow::Direction;
 
 /// `RFB xxx.yyy\n`.
@@ -8,6 +8,16 @@ const VERSION: usize = 12;
 /// VNC authentication (RFC 6143, 7.2.2).
 const VNC: u8 = 2;
 const NONE: u8 = 1;
+/// Size, pixel format, and the length of the name that follows (RFC 6143, 7.3.2).
+const SERVER_INIT: usize = 24;
+/// The result of authentication that succeeded (RFC 6143, 7.1.3).
+const PASSED: u32 = 0;
+
+/// Events that are raised.
+pub const EVENTS: &[&str] = &[MALFORMED, UNIMPLEMENTED, UNKNOWN_RESULT];
+const MALFORMED: &str = "rfb.malformed_message";
+const UNIMPLEMENTED: &str = "rfb.unimplemented_security_type";
+const UNKNOWN_RESULT: &str = "rfb.unknown_security_result";
 
 /// Whether data begins as the handshake does.
 #[must_use]
@@ -34,6 +44,9 @@ enum Step {
     Challenge,
     Response,
     Result,
+    ClientInit,
+    ServerInit,
+    Name(usize),
     /// Sessions are not looked into.
     Over,
 }
@@ -50,6 +63,9 @@ impl Step {
             Self::TypeChosen => (Direction::ToServer, 1),
             Self::Challenge => (Direction::ToClient, 16),
             Self::Response => (Direction::ToServer, 16),
+            Self::ClientInit => (Direction::ToServer, 1),
+            Self::ServerInit => (Direction::ToClient, SERVER_INIT),
+            Self::Name(length) => (Direction::ToClient, length),
             Self::Over => return None,
         })
     }
@@ -89,6 +105,13 @@ impl Rfb {
         let mut number = |direction, field, value: u64| {
             if let Some(transaction) = out.get(id) {
                 transaction.number(direction, field, value);
+                let event = match (field, value) {
+                    (Field::RfbSecurityType, 1..=2) => return,
+                    (Field::RfbSecurityType, _) => UNIMPLEMENTED,
+                    (_, 0..=2) => return,
+                    _ => UNKNOWN_RESULT,
+                };
+                transaction.event(direction, event);
             }
         };
         Some(match self.step {
@@ -119,6 +142,24 @@ impl Rfb {
             Step::Result => {
                 let value = u32::from_be_bytes(*bytes.first_chunk::<4>()?);
                 number(Direction::ToClient, Field::RfbSecurityResult, value.into());
+                if value == PASSED {
+                    Step::ClientInit
+                } else {
+                    Step::Over
+                }
+            }
+            Step::ClientInit => Step::ServerInit,
+            Step::ServerInit => {
+                let length = u32::from_be_bytes(*bytes.last_chunk::<4>()?);
+                match usize::try_from(length).unwrap_or(usize::MAX) {
+                    length @ 1..=MAX_HELD => Step::Name(length),
+                    _ => Step::Over,
+                }
+            }
+            Step::Name(_) => {
+                if let Some(transaction) = out.get(id) {
+                    transaction.push(Direction::ToClient, Buffer::RfbName, bytes);
+                }
                 Step::Over
             }
             Step::Over => Step::Over,
@@ -130,6 +171,7 @@ impl Rfb {
             VNC => Step::Challenge,
             // Before 3.8 there is no result without authentication.
             NONE if self.minor >= 8 => Step::Result,
+            NONE => Step::ClientInit,
             _ => Step::Over,
         }
     }
@@ -160,6 +202,9 @@ impl Parser for Rfb {
             let bytes: Vec<u8> = held.drain(..count).collect();
             let Some(step) = self.after(&bytes, id, out) else {
                 self.step = Step::Over;
+                if let Some(transaction) = out.get(id) {
+                    transaction.event(from, MALFORMED);
+                }
                 self.finish(out);
                 return Status::Failed;
             };

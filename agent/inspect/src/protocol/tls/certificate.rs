@@ -8,6 +8,7 @@ use sha1::{Digest as _, Sha1};
 use super::der::{
     BOOLEAN, Elements, INTEGER, Malformed, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, SET, dotted,
 };
+use super::time;
 use crate::flow::Direction;
 use crate::protocol::read::Reader;
 use crate::protocol::{Buffer, Field, Transaction};
@@ -21,7 +22,13 @@ const MAX_CHAIN: usize = 64;
 
 /// Pushes what a Certificate message tells (RFC 5246, section 7.4.2): all certificates, and the
 /// fields of the first. Returns whether all of it could be read.
-pub(super) fn push_chain(body: &[u8], direction: Direction, transaction: &mut Transaction) -> bool {
+/// `now` is in seconds since 1970.
+pub(super) fn push_chain(
+    body: &[u8],
+    now: u64,
+    direction: Direction,
+    transaction: &mut Transaction,
+) -> bool {
     let mut outer = Reader::big(body);
     let Some(list) = outer.u24().and_then(|length| outer.take(length)) else {
         transaction.event(direction, "tls.certificate_invalid_length");
@@ -38,7 +45,7 @@ pub(super) fn push_chain(body: &[u8], direction: Direction, transaction: &mut Tr
         };
         transaction.push(direction, Buffer::TlsCerts, certificate);
         if count == 0 {
-            readable &= push_first(certificate, direction, transaction);
+            readable &= push_first(certificate, now, direction, transaction);
         }
         count += 1;
     }
@@ -49,6 +56,7 @@ pub(super) fn push_chain(body: &[u8], direction: Direction, transaction: &mut Tr
 /// Pushes the fields of one certificate, and says whether it could be read.
 pub(super) fn push_first(
     certificate: &[u8],
+    now: u64,
     direction: Direction,
     transaction: &mut Transaction,
 ) -> bool {
@@ -63,7 +71,7 @@ pub(super) fn push_first(
         // Of the whole certificate it is the length that is wrong.
         Err(Malformed::Truncated) => Err(Malformed::Length),
         Err(malformed) => Err(malformed),
-        Ok(content) => push_fields(content, direction, transaction),
+        Ok(content) => push_fields(content, now, direction, transaction),
     };
     let events: &[&'static str] = match result {
         Ok(()) => return true,
@@ -80,6 +88,7 @@ pub(super) fn push_first(
 
 fn push_fields(
     content: &[u8],
+    now: u64,
     direction: Direction,
     transaction: &mut Transaction,
 ) -> Result<(), Malformed> {
@@ -98,7 +107,7 @@ fn push_fields(
     };
     let issuer = fields.expect(SEQUENCE)?;
     name(transaction, issuer, Buffer::TlsCertIssuer)?;
-    let _validity = fields.expect(SEQUENCE)?;
+    push_validity(fields.expect(SEQUENCE)?, now, direction, transaction);
     let subject = fields.expect(SEQUENCE)?;
     name(transaction, subject, Buffer::TlsCertSubject)?;
     let _key = fields.expect(SEQUENCE)?;
@@ -120,6 +129,23 @@ fn push_fields(
         }
     }
     Ok(())
+}
+
+/// When it begins and ends to be valid, and whether that is over.
+fn push_validity(content: &[u8], now: u64, direction: Direction, transaction: &mut Transaction) {
+    let mut times = Elements::new(content);
+    let mut next = || {
+        let (tag, content) = times.any().ok()?;
+        time::of_der(tag, content)
+    };
+    let (from, until) = (next(), next());
+    if let Some(from) = from {
+        transaction.number(direction, Field::TlsCertNotBefore, from);
+    }
+    if let Some(until) = until {
+        transaction.number(direction, Field::TlsCertNotAfter, until);
+        transaction.number(direction, Field::TlsCertExpired, u64::from(until < now));
+    }
 }
 
 fn push_alternatives(

@@ -6,11 +6,24 @@ const HEADER: usize = 4;
 pub(super) const CLIENT_HELLO: u8 = 1;
 pub(super) const SERVER_HELLO: u8 = 2;
 pub(super) const CERTIFICATE: u8 = 11;
+const SERVER_KEY_EXCHANGE: u8 = 12;
+const CLIENT_KEY_EXCHANGE: u8 = 16;
 pub(super) const SERVER_HELLO_DONE: u8 = 14;
 
 /// Whether a message is one of those that RFC 5246, RFC 8446 and their extensions have.
 pub(super) const fn is_known(kind: u8) -> bool {
     matches!(kind, 0..=6 | 8 | 11..=16 | 20..=25 | 67 | 203 | 254)
+}
+
+/// The number under which rules know it (`ssl_state`).
+pub(super) const fn state(kind: u8) -> Option<u64> {
+    match kind {
+        CLIENT_HELLO => Some(1),
+        SERVER_HELLO => Some(2),
+        CLIENT_KEY_EXCHANGE => Some(3),
+        SERVER_KEY_EXCHANGE => Some(4),
+        _ => None,
+    }
 }
 
 const fn is_wanted(kind: u8) -> bool {

@@ -11,13 +11,14 @@ pub(crate) mod hello;
 mod sslv2;
 #[cfg(test)]
 mod tests;
+pub(crate) mod time;
 
 use handshake::{Assembler, Message};
 use heartbeat::Heartbeats;
 use hello::{Hello, Transport, is_version};
 
 use super::annotation::{RecordFrames, RecordNames};
-use super::{Buffer, Parser, Probe, Stage, Status, Transaction, Transactions};
+use super::{Buffer, Field, Parser, Probe, Stage, Status, Transaction, Transactions};
 use crate::flow::Direction;
 
 /// What `app-layer-event` may name. That of too many records is known, but cannot happen: each
@@ -303,6 +304,7 @@ impl Tls {
                     }
                 }
                 Message::Begun(kind) => {
+                    self.state(direction, kind, out);
                     if !handshake::is_known(kind) {
                         self.event(direction, "tls.invalid_handshake_message", out);
                         self.event(direction, "tls.invalid_ssl_record", out);
@@ -311,12 +313,23 @@ impl Tls {
                     }
                 }
                 Message::Whole(kind, body) => {
+                    self.state(direction, kind, out);
                     if !self.message(direction, kind, &body, out) {
                         self.event(direction, "tls.handshake_invalid_length", out);
                         self.event(direction, "tls.invalid_handshake_message", out);
                     }
                 }
             }
+        }
+    }
+
+    /// Tells of the messages that rules know as states of a connection.
+    fn state(&mut self, direction: Direction, kind: u8, out: &mut Transactions) {
+        let Some(state) = handshake::state(kind) else {
+            return;
+        };
+        if let Some(transaction) = self.transaction(out) {
+            transaction.number(direction, Field::TlsState, state);
         }
     }
 
@@ -357,8 +370,9 @@ impl Tls {
                 }
             }
             _ => {
+                let now = out.now;
                 let readable = self.transaction(out).is_none_or(|transaction| {
-                    let readable = certificate::push_chain(body, direction, transaction);
+                    let readable = certificate::push_chain(body, now, direction, transaction);
                     transaction.advance(direction, Stage::Headers);
                     readable
                 });
@@ -384,10 +398,11 @@ impl Tls {
             return Status::Ok;
         };
         side.started = true;
+        let now = out.now;
         let Some(transaction) = self.transaction(out) else {
             return Status::Ok;
         };
-        match sslv2::push(&message, direction, transaction) {
+        match sslv2::push(&message, now, direction, transaction) {
             Ok(sslv2::Follows::Tls) => transaction.advance(direction, Stage::Headers),
             Ok(sslv2::Follows::Nothing) => {
                 transaction.advance(direction, Stage::Headers);

@@ -73,6 +73,7 @@ pub(super) fn next(held: &mut Vec<u8>, data: &mut &[u8]) -> Option<Vec<u8>> {
 /// Pushes what a message tells.
 pub(super) fn push(
     message: &[u8],
+    now: u64,
     direction: Direction,
     transaction: &mut Transaction,
 ) -> Result<Follows, &'static str> {
@@ -96,7 +97,7 @@ pub(super) fn push(
             reader.take(4).ok_or(INVALID)?;
             let certificate = reader.take(length.into()).ok_or(INVALID)?;
             if !certificate.is_empty() {
-                certificate::push_first(certificate, direction, transaction);
+                certificate::push_first(certificate, now, direction, transaction);
             }
             Ok(Follows::Nothing)
         }

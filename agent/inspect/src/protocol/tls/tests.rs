@@ -210,7 +210,9 @@ fn a_handshake_is_one_transaction() {
     assert_eq!(
         transaction.numbers(),
         [
+            (C, Field::TlsState, 1),
             (C, Field::TlsVersion, 0x0304),
+            (S, Field::TlsState, 2),
             (S, Field::TlsVersion, 0x0303),
             (S, Field::TlsCertChainLength, 2),
         ]
