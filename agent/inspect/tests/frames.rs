@@ -119,3 +119,105 @@ fn new_rules_see_the_frames_of_old_flows() {
     pipeline.data(&ends, b"NOOP\r\n", FIRST + 8);
     assert_eq!(pipeline.sids(), [9]);
 }
+
+/// The sids that a conversation raises whose pieces are each of the client or the server.
+fn said(rules: &str, port: u16, said: &[(bool, &[u8])]) -> Vec<u32> {
+    let (mut pipeline, ends) = established(rules, port);
+    pipeline.converse(&ends, said);
+    pipeline.finish();
+    let mut sids = pipeline.sids();
+    sids.sort_unstable();
+    sids
+}
+
+#[test]
+fn messages_of_http_are_frames() {
+    let rules = r#"
+alert http any any -> any any (flow:to_server; frame:http1.request; content:"POST /a"; startswith; content:"abc"; endswith; bsize:46; sid:1;)
+alert http1 any any -> any any (flow:to_server; frame:request; content:"GET /b"; startswith; content:"|0d 0a 0d 0a|"; endswith; sid:2;)
+alert http1 any any -> any any (flow:to_client; frame:response; content:"HTTP/1.1 200"; startswith; content:"body"; endswith; sid:3;)
+alert http1 any any -> any any (frame:request; content:"abc"; content:"GET"; sid:4;)
+alert http1 any any -> any any (frame:response; content:"GET"; sid:5;)
+"#;
+    let first: &[u8] = b"POST /a HTTP/1.1\r\nContent-Length: 3\r\nA:\r\n\r\nabc";
+    assert_eq!(first.len(), 46);
+    let second: &[u8] = b"\r\nGET /b HTTP/1.1\r\n\r\n";
+    let answer: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody";
+    let whole = [first, second].concat();
+    assert_eq!(
+        said(rules, 80, &[(true, &whole), (false, answer)]),
+        [1, 2, 3]
+    );
+    let mut single: Vec<(bool, &[u8])> = whole.chunks(1).map(|byte| (true, byte)).collect();
+    single.extend(answer.chunks(1).map(|byte| (false, byte)));
+    assert_eq!(said(rules, 80, &single), [1, 2, 3], "byte by byte");
+}
+
+#[test]
+fn lines_of_ftp_are_frames() {
+    let rules = r#"
+alert ftp any any -> any any (frame:command_line; content:"USER a"; bsize:6; sid:1;)
+alert ftp any any -> any any (frame:ftp.response_line; content:"331 a"; bsize:5; sid:2;)
+alert ftp any any -> any any (frame:command_line; content:"331"; sid:3;)
+"#;
+    let dialogue: [(bool, &[u8]); 3] = [
+        (false, b"220 FTP\r\n"),
+        (true, b"USER a\r\n"),
+        (false, b"331 a\r\n"),
+    ];
+    assert_eq!(said(rules, 21, &dialogue), [1, 2]);
+}
+
+#[test]
+fn steps_of_rfb_are_frames() {
+    let rules = r#"
+alert rfb any any -> any any (frame:rfb.pdu; content:"RFB 003.008|0a|"; bsize:12; flow:to_server; sid:1;)
+alert rfb any any -> any any (frame:pdu; content:"|01|"; bsize:1; flow:to_client; sid:2;)
+alert rfb any any -> any any (frame:pdu; bsize:3; sid:3;)
+"#;
+    let dialogue: [(bool, &[u8]); 3] = [
+        (false, b"RFB 003.008\n"),
+        (true, b"RFB 003.008\n"),
+        (false, b"\x01\x01"),
+    ];
+    // The number of kinds, and the one kind.
+    assert_eq!(said(rules, 5900, &dialogue), [1, 2, 2]);
+}
+
+#[test]
+fn alerts_and_heartbeats_of_tls_are_frames() {
+    let rules = r#"
+alert tls any any -> any any (frame:tls.alert; content:"|02 28|"; bsize:2; sid:1;)
+alert tls any any -> any any (frame:heartbeat; content:"|01 40 00|"; bsize:3; sid:2;)
+alert tls any any -> any any (frame:tls.alert; content:"|40|"; sid:3;)
+"#;
+    let stream = b"\x15\x03\x03\0\x02\x02\x28\x18\x03\x03\0\x03\x01\x40\0";
+    assert_eq!(seen(rules, 443, stream), [1, 2]);
+}
+
+#[test]
+fn calls_and_replies_of_nfs_are_frames() {
+    let rules = r#"
+alert nfs any any -> any any (frame:rpc.pdu; content:"|80 00 00 2c|"; startswith; bsize:48; sid:1;)
+alert nfs any any -> any any (frame:rpc.hdr; content:"|00 00 00 03 00 00 00 00|"; endswith; bsize:28; sid:2;)
+alert nfs any any -> any any (frame:rpc.creds; content:"|00 00 00 00 00 00 00 00|"; bsize:8; sid:3;)
+alert nfs any any -> any any (frame:nfs.nfs.pdu; content:"path"; bsize:4; flow:to_server; sid:4;)
+alert nfs any any -> any any (frame:nfs.status; content:"|00 00 00 05|"; bsize:4; flow:to_client; sid:5;)
+alert nfs any any -> any any (frame:nfs4.pdu; content:"path"; sid:6;)
+alert nfs any any -> any any (frame:rpc.data; content:"path"; endswith; bsize:20; sid:7;)
+"#;
+    let words = |numbers: &[u32]| -> Vec<u8> {
+        numbers
+            .iter()
+            .flat_map(|number| number.to_be_bytes())
+            .collect()
+    };
+    let call = [
+        words(&[0x8000_002c, 7, 0, 2, 100_003, 3, 0, 0, 0, 0, 0]),
+        b"path".to_vec(),
+    ]
+    .concat();
+    let reply = words(&[0x8000_001c, 7, 1, 0, 0, 0, 0, 5]);
+    let dialogue: [(bool, &[u8]); 2] = [(true, &call), (false, &reply)];
+    assert_eq!(said(rules, 2049, &dialogue), [1, 2, 3, 4, 5, 7]);
+}

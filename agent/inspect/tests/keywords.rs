@@ -6,7 +6,7 @@ mod support;
 use hydrophone_inspect::InspectorLimits;
 use support::{
     Pipeline, SECOND, ends,
-    frames::{Tcp, ip, udp},
+    frames::{ip, udp},
 };
 
 /// What an end says: whether it is the client, and the bytes.
@@ -23,39 +23,15 @@ fn rules(protocol: &str, options: &[&str]) -> String {
     options.iter().enumerate().map(rule).collect()
 }
 
-fn tcp(pipeline: &mut Pipeline, port: u16, said: &[Said<'_>]) {
-    let ends = ends(2, 3, (40_000, port));
-    pipeline.handshake(&ends);
-    let mut next = [1_001_u32, 5_001];
-    for (from_client, payload) in said {
-        let mut numbers = next;
-        let mut hosts = [ends.client, ends.server];
-        let mut ports = ends.ports;
-        if !from_client {
-            numbers.reverse();
-            hosts.reverse();
-            ports = (ports.1, ports.0);
-        }
-        let segment = Tcp {
-            ports,
-            sequence: numbers[0],
-            acknowledgement: numbers[1],
-            payload,
-            ..Tcp::default()
-        };
-        pipeline.tcp(hosts[0], hosts[1], &segment);
-        let sender = usize::from(!from_client);
-        next[sender] += u32::try_from(payload.len()).unwrap();
-    }
-    pipeline.finish();
-}
-
 /// Asserts that of rules with these options those with `true` alert, and only those.
 fn check_at(now: u64, protocol: &str, port: u16, said: &[Said<'_>], options: &[(bool, &str)]) {
     let texts: Vec<&str> = options.iter().map(|(_, text)| *text).collect();
     let mut pipeline = Pipeline::with_rules(&rules(protocol, &texts), InspectorLimits::default());
     pipeline.now = now;
-    tcp(&mut pipeline, port, said);
+    let ends = ends(2, 3, (40_000, port));
+    pipeline.handshake(&ends);
+    pipeline.converse(&ends, said);
+    pipeline.finish();
     assert_raised(&pipeline, options);
 }
 
@@ -325,6 +301,56 @@ fn fingerprints_of_old_quic() {
     let mut pipeline = Pipeline::with_rules(&rules("quic", &texts), InspectorLimits::default());
     let ends = ends(2, 3, (40_000, 443));
     pipeline.packet(&ip(ends.client, ends.server, 17, &udp(40_000, 443, &hello)));
+    pipeline.finish();
+    assert_raised(&pipeline, &options);
+}
+
+#[test]
+fn names_in_multicast_dns() {
+    let name = b"\x07printer\x05local\0";
+    let question = [
+        &[0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0][..],
+        name,
+        &[0, 12, 0, 1],
+    ]
+    .concat();
+    let target = b"\x02tv\xc0\x14";
+    let answer = [
+        &[0, 0, 0x84, 0, 0, 0, 0, 1, 0, 0, 0, 1][..],
+        name,
+        &[0, 12, 0, 1, 0, 0, 0, 9, 0, 5],
+        target,
+        b"\x05other\xc0\x14",
+        &[0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 1, 2, 3, 4],
+    ]
+    .concat();
+    let options = [
+        (
+            true,
+            "mdns.queries.rrname; content:\"printer.local\"; bsize:13;",
+        ),
+        (false, "mdns.queries.rrname; content:\"other\";"),
+        (true, "mdns.answers.rrname; content:\"printer.local\";"),
+        (true, "mdns.additionals.rrname; content:\"other.local\";"),
+        (false, "mdns.authorities.rrname; content:\"local\";"),
+        (true, "mdns.response.rrname; content:\"tv.local\"; bsize:8;"),
+        (false, "dns.query; content:\"printer\";"),
+        (false, "app-layer-event:mdns.not_a_request;"),
+        (true, "app-layer-protocol:mdns;"),
+        (false, "app-layer-protocol:dns;"),
+    ];
+    let texts = options.map(|(_, text)| text);
+    let mut pipeline = Pipeline::with_rules(&rules("udp", &texts), InspectorLimits::default());
+    let ends = ends(2, 3, (5_353, 5_353));
+    for message in [question, answer] {
+        // Both are sent to the group.
+        pipeline.packet(&ip(
+            ends.client,
+            ends.server,
+            17,
+            &udp(5_353, 5_353, &message),
+        ));
+    }
     pipeline.finish();
     assert_raised(&pipeline, &options);
 }

@@ -10,7 +10,7 @@ use crate::flow::Direction;
 
 /// Kinds of frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FrameSet(u64);
+pub struct FrameSet(u128);
 
 impl FrameSet {
     /// None: nothing is kept.

@@ -81,6 +81,11 @@ named! {
         DnsAuthoritiesRrname: "dns.authorities.rrname",
         DnsAdditionalsRrname: "dns.additionals.rrname",
         DnsResponse: "dns.response.rrname",
+        MdnsQueriesRrname: "mdns.queries.rrname",
+        MdnsAnswersRrname: "mdns.answers.rrname",
+        MdnsAuthoritiesRrname: "mdns.authorities.rrname",
+        MdnsAdditionalsRrname: "mdns.additionals.rrname",
+        MdnsResponse: "mdns.response.rrname",
         TlsSni: "tls.sni" "tls_sni",
         TlsAlpn: "tls.alpn",
         TlsCerts: "tls.certs",
@@ -181,6 +186,10 @@ named! {
         FrameEnipPdu: "frame:enip.pdu",
         FrameEnipHdr: "frame:enip.hdr",
         FrameEnipData: "frame:enip.data",
+        FrameFtpCommandLine: "frame:ftp.command_line",
+        FrameFtpResponseLine: "frame:ftp.response_line",
+        FrameHttp1Request: "frame:http1.request",
+        FrameHttp1Response: "frame:http1.response",
         FrameHttp2Pdu: "frame:http2.pdu",
         FrameHttp2Hdr: "frame:http2.hdr",
         FrameHttp2Data: "frame:http2.data",
@@ -188,6 +197,18 @@ named! {
         FrameKrb5Hdr: "frame:krb5.hdr",
         FrameKrb5Data: "frame:krb5.data",
         FrameLdapPdu: "frame:ldap.pdu",
+        FrameMdnsPdu: "frame:mdns.pdu",
+        FrameRpcPdu: "frame:nfs.rpc.pdu",
+        FrameRpcHdr: "frame:nfs.rpc.hdr",
+        FrameRpcData: "frame:nfs.rpc.data",
+        FrameRpcCreds: "frame:nfs.rpc.creds",
+        FrameNfsPdu: "frame:nfs.nfs.pdu",
+        FrameNfsStatus: "frame:nfs.nfs.status",
+        FrameNfs4Pdu: "frame:nfs.nfs4.pdu",
+        FrameNfs4Hdr: "frame:nfs.nfs4.hdr",
+        FrameNfs4Ops: "frame:nfs.nfs4.ops",
+        FrameNfs4Status: "frame:nfs.nfs4.status",
+        FrameRfbPdu: "frame:rfb.pdu",
         FrameSipPdu: "frame:sip.pdu",
         FrameSipRequestLine: "frame:sip.request.line",
         FrameSipRequestHeaders: "frame:sip.request.headers",
@@ -217,6 +238,8 @@ named! {
         FrameTlsPdu: "frame:tls.pdu",
         FrameTlsHdr: "frame:tls.hdr",
         FrameTlsData: "frame:tls.data",
+        FrameTlsAlert: "frame:tls.alert",
+        FrameTlsHeartbeat: "frame:tls.heartbeat",
         FrameWebsocketPdu: "frame:websocket.pdu",
         FrameWebsocketHeader: "frame:websocket.header",
         FrameWebsocketData: "frame:websocket.data",
@@ -281,6 +304,11 @@ impl Buffer {
                 | Self::DnsAuthoritiesRrname
                 | Self::DnsAdditionalsRrname
                 | Self::DnsResponse
+                | Self::MdnsQueriesRrname
+                | Self::MdnsAnswersRrname
+                | Self::MdnsAuthoritiesRrname
+                | Self::MdnsAdditionalsRrname
+                | Self::MdnsResponse
                 | Self::TlsCerts
                 | Self::TlsAlpn
                 | Self::TlsSubjectAltName
@@ -398,7 +426,7 @@ mod tests {
     fn frames_come_last_and_are_few() {
         for buffer in Buffer::ALL {
             assert_eq!(buffer.is_frame(), buffer.name().starts_with("frame:"));
-            assert!(buffer.frame_index().is_none_or(|at| at < 64));
+            assert!(buffer.frame_index().is_none_or(|at| at < 128));
         }
     }
 

@@ -70,6 +70,7 @@ named! {
         Websocket: "websocket",
         Ldap: "ldap",
         Doh2: "doh2",
+        Mdns: "mdns",
     }
 }
 

@@ -150,7 +150,14 @@ const ENTRIES: &[Entry] = &[
         transport: Transport::Udp,
         probe: dns::probe,
         parser: || Box::new(dns::Dns::udp()),
-        ports: &[53, 5353],
+        ports: &[53],
+    },
+    Entry {
+        protocol: AppProtocol::Mdns,
+        transport: Transport::Udp,
+        probe: dns::probe,
+        parser: || Box::new(dns::Dns::multicast()),
+        ports: &[5353],
     },
     Entry {
         protocol: AppProtocol::Quic,
@@ -231,6 +238,7 @@ pub(crate) const fn client_first(protocol: AppProtocol) -> bool {
 const EVENTS: &[&[&str]] = &[
     &[MISMATCH, ONE_DIRECTION, WRONG_DIRECTION, SKIPPED],
     dns::EVENTS,
+    dns::MDNS_EVENTS,
     ftp::EVENTS,
     http::EVENTS,
     http2::EVENTS,
@@ -249,6 +257,11 @@ const EVENTS: &[&[&str]] = &[
 
 /// The event of this name, if a parser raises it.
 pub(crate) fn event(name: &str) -> Option<&'static str> {
+    let name = match name {
+        "dns.not_request" => "dns.not_a_request",
+        "dns.not_response" => "dns.not_a_response",
+        name => name,
+    };
     let mut events = EVENTS.iter().copied().flatten().copied();
     events.find(|event| *event == name)
 }

@@ -33,7 +33,11 @@ pub(super) fn parse(options: &mut Options, value: Span<'_>) -> Result<(), Fault>
 /// The protocol that a frame is of.
 pub(super) fn protocol(frame: Buffer) -> Option<AppProtocol> {
     let name = frame.name().strip_prefix(PREFIX)?;
-    AppProtocol::of_name(name.split('.').next()?)
+    match AppProtocol::of_name(name.split('.').next()?)? {
+        // Flows of version 1 are what rules call so.
+        AppProtocol::Http1 => Some(AppProtocol::Http),
+        protocol => Some(protocol),
+    }
 }
 
 /// Complains about rules that look at a frame and at something that no frame has: they could never match.
@@ -106,7 +110,10 @@ mod tests {
     fn unknown_names_are_refused_with_those_that_there_are() {
         let (message, hint) = read("tls", "frame:pdus; content:\"a\";").unwrap_err();
         assert_eq!(message, "no frame `pdus`");
-        assert_eq!(hint, "there are tls.pdu, tls.hdr, tls.data");
+        assert_eq!(
+            hint,
+            "there are tls.pdu, tls.hdr, tls.data, tls.alert, tls.heartbeat"
+        );
         let (_, hint) = read("tcp", "frame:ssh.x; content:\"a\";").unwrap_err();
         assert!(hint.contains("ssh.record.hdr"), "{hint}");
         let (message, _) = read("tls", "frame:ssh.record.hdr; content:\"a\";").unwrap_err();

@@ -425,6 +425,7 @@ fn protocol_named(name: &str) -> Option<AppProtocol> {
     let protocol = match name.split('.').next()? {
         "http" => AppProtocol::Http,
         "dns" => AppProtocol::Dns,
+        "mdns" => AppProtocol::Mdns,
         "ssh" => AppProtocol::Ssh,
         "ftp" => AppProtocol::Ftp,
         "smtp" | "email" => AppProtocol::Smtp,

@@ -188,6 +188,29 @@ impl Pipeline {
         self.segment(ends, true, ACK, (1_020, 5_002));
     }
 
+    /// What the client and the server say after [`Self::handshake`], each with whether it is the client.
+    pub fn converse(&mut self, ends: &Ends, said: &[(bool, &[u8])]) {
+        let mut next = [1_001_u32, 5_001];
+        for (from_client, payload) in said {
+            let (mut numbers, mut hosts) = (next, [ends.client, ends.server]);
+            let mut ports = ends.ports;
+            if !from_client {
+                numbers.reverse();
+                hosts.reverse();
+                ports = (ports.1, ports.0);
+            }
+            let segment = Tcp {
+                ports,
+                sequence: numbers[0],
+                acknowledgement: numbers[1],
+                payload,
+                ..Tcp::default()
+            };
+            self.tcp(hosts[0], hosts[1], &segment);
+            next[usize::from(!from_client)] += u32::try_from(payload.len()).unwrap();
+        }
+    }
+
     /// Payload from the client.
     pub fn data(&mut self, ends: &Ends, payload: &[u8], sequence: u32) {
         let segment = Tcp {

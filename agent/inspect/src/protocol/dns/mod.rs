@@ -4,27 +4,21 @@
 //! its message.
 
 mod message;
+mod names;
 #[cfg(test)]
 mod tests;
 
 use message::{Header, Message, Record};
 
-use super::{Buffer, Field, Parser, Probe, Stage, Status, Transactions};
+use super::{Field, Parser, Probe, Stage, Status, Transactions};
 use crate::flow::Direction;
 
+use names::{DNS, MDNS, Names};
+
 /// What `app-layer-event` may name.
-pub const EVENTS: &[&str] = &[
-    "dns.malformed_data",
-    "dns.not_a_request",
-    "dns.not_a_response",
-    "dns.z_flag_set",
-    "dns.invalid_opcode",
-    "dns.name_too_long",
-    "dns.infinite_loop",
-    "dns.too_many_labels",
-    "dns.invalid_authorities",
-    "dns.invalid_additionals",
-];
+pub const EVENTS: &[&str] = &DNS.events();
+/// The same of mDNS.
+pub const MDNS_EVENTS: &[&str] = &MDNS.events();
 
 /// The first opcode that is not assigned (RFC 8490 has 6).
 const OPCODES: u16 = 7;
@@ -74,6 +68,7 @@ pub fn probe_tcp(direction: Direction, data: &[u8]) -> Probe {
 #[derive(Debug)]
 pub struct Dns {
     tcp: bool,
+    names: &'static Names,
     /// Whether the first message was a response of the side that seems to be the client: the flow
     /// was not seen from its beginning, and the sides are the other way round.
     reversed: Option<bool>,
@@ -99,8 +94,20 @@ impl Dns {
     pub fn udp() -> Self {
         Self {
             tcp: false,
+            names: &DNS,
             reversed: None,
             sides: Default::default(),
+        }
+    }
+
+    /// A parser of what is sent to all of a link (RFC 6762).
+    #[must_use]
+    pub fn multicast() -> Self {
+        Self {
+            names: &MDNS,
+            // Answers go to all as well: who sent first says nothing.
+            reversed: Some(false),
+            ..Self::udp()
         }
     }
 
@@ -124,12 +131,12 @@ impl Dns {
         } else {
             direction
         };
-        out.frames.push(direction, Buffer::FrameDnsPdu, data);
+        out.frames.push(direction, self.names.frame, data);
         let id = out.begin();
         let Some(transaction) = out.get(id) else {
             return;
         };
-        read(data, direction, transaction);
+        message(data, self.names, direction, transaction);
         transaction.advance(direction, Stage::Complete);
         transaction.advance(direction.reverse(), Stage::Complete);
     }
@@ -197,20 +204,29 @@ pub(in crate::protocol) fn read(
     direction: Direction,
     transaction: &mut super::Transaction,
 ) {
+    message(data, &DNS, direction, transaction);
+}
+
+fn message(data: &[u8], names: &Names, direction: Direction, transaction: &mut super::Transaction) {
     match Message::parse(data) {
-        Ok(message) => push(&message, direction, transaction),
-        Err(_) => transaction.event(direction, "dns.malformed_data"),
+        Ok(message) => push(&message, names, direction, transaction),
+        Err(_) => transaction.event(direction, names.malformed),
     }
 }
 
-fn push(message: &Message, direction: Direction, transaction: &mut super::Transaction) {
+fn push(
+    message: &Message,
+    names: &Names,
+    direction: Direction,
+    transaction: &mut super::Transaction,
+) {
     let header = message.header;
-    let response = direction == Direction::ToClient;
-    if header.is_response() != response {
+    let response = header.is_response();
+    if names.query.is_some() && response != (direction == Direction::ToClient) {
         let event = if response {
-            "dns.not_a_response"
+            names.not_a_request
         } else {
-            "dns.not_a_request"
+            names.not_a_response
         };
         transaction.event(direction, event);
         return;
@@ -218,18 +234,20 @@ fn push(message: &Message, direction: Direction, transaction: &mut super::Transa
     transaction.number(direction, Field::DnsOpcode, header.opcode().into());
     transaction.number(direction, Field::DnsRcode, header.rcode().into());
     for question in &message.questions {
-        transaction.push(direction, Buffer::DnsQueriesRrname, &question.name);
+        transaction.push(direction, names.queries, &question.name);
         if response {
-            transaction.push(direction, Buffer::DnsResponse, &question.name);
+            transaction.push(direction, names.response, &question.name);
         } else {
-            transaction.push(direction, Buffer::DnsQuery, &question.name);
+            if let Some(query) = names.query {
+                transaction.push(direction, query, &question.name);
+            }
             transaction.number(direction, Field::DnsRrtype, question.rrtype.into());
         }
     }
     for (buffer, records) in [
-        (Buffer::DnsAnswersRrname, &message.answers),
-        (Buffer::DnsAuthoritiesRrname, &message.authorities),
-        (Buffer::DnsAdditionalsRrname, &message.additionals),
+        (names.answers, &message.answers),
+        (names.authorities, &message.authorities),
+        (names.additionals, &message.additionals),
     ] {
         for Record {
             name,
@@ -241,24 +259,24 @@ fn push(message: &Message, direction: Direction, transaction: &mut super::Transa
             if !response {
                 continue;
             }
-            if buffer == Buffer::DnsAnswersRrname {
+            if buffer == names.answers {
                 transaction.number(direction, Field::DnsRrtype, (*rrtype).into());
             }
-            transaction.push(direction, Buffer::DnsResponse, name);
+            transaction.push(direction, names.response, name);
             if let Some(target) = target {
-                transaction.push(direction, Buffer::DnsResponse, target);
+                transaction.push(direction, names.response, target);
             }
         }
     }
     let odd = message.oddities;
     for (raised, event) in [
-        (header.has_zero_flag(), "dns.z_flag_set"),
-        (header.opcode() >= OPCODES, "dns.invalid_opcode"),
-        (odd.truncated, "dns.name_too_long"),
-        (odd.infinite_loop, "dns.infinite_loop"),
-        (odd.too_many_labels, "dns.too_many_labels"),
-        (odd.invalid_authorities, "dns.invalid_authorities"),
-        (odd.invalid_additionals, "dns.invalid_additionals"),
+        (header.has_zero_flag(), names.zero_flag),
+        (header.opcode() >= OPCODES, names.opcode),
+        (odd.truncated, names.too_long),
+        (odd.infinite_loop, names.infinite_loop),
+        (odd.too_many_labels, names.too_many_labels),
+        (odd.invalid_authorities, names.authorities_invalid),
+        (odd.invalid_additionals, names.additionals_invalid),
     ] {
         if raised {
             transaction.event(direction, event);

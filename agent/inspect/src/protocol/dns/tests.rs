@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::protocol::Buffer;
 use crate::protocol::{Limits, Transaction};
 
 fn question(name: &[&str], rrtype: u16) -> Vec<u8> {

@@ -309,11 +309,15 @@ impl Parser for Ftp {
         match direction {
             Direction::ToServer => {
                 while let Some(line) = self.commands.next(&mut data, MAX_LINE) {
+                    out.frames
+                        .push(direction, Buffer::FrameFtpCommandLine, &line.bytes);
                     self.command(&line.bytes, line.cut, out);
                 }
             }
             Direction::ToClient => {
                 while let Some(line) = self.replies.next(&mut data, MAX_LINE) {
+                    out.frames
+                        .push(direction, Buffer::FrameFtpResponseLine, &line.bytes);
                     if self.reply(&line.bytes, line.cut, out) {
                         return Status::Change(Some(AppProtocol::Tls));
                     }

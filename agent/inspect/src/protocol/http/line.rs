@@ -7,8 +7,19 @@ use super::{
 };
 use crate::{
     flow::Direction::{ToClient, ToServer},
-    protocol::{Buffer, Transaction},
+    protocol::{AppProtocol, Buffer, Transaction},
 };
+
+/// What a client offers in `Upgrade` (RFC 9110, 7.8).
+pub(super) fn upgrade(value: &[u8]) -> Option<AppProtocol> {
+    value.split(|byte| *byte == b',').find_map(|name| {
+        match trim(name).to_ascii_lowercase().as_slice() {
+            b"websocket" => Some(AppProtocol::Websocket),
+            b"h2c" => Some(AppProtocol::Http2),
+            _ => None,
+        }
+    })
+}
 
 /// Whether text begins with the name of the protocol.
 pub(super) fn starts_protocol(text: &[u8]) -> bool {

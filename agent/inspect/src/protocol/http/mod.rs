@@ -20,7 +20,7 @@ use std::collections::VecDeque;
 
 pub use event::{EVENTS, FAILED_PROTOCOL_CHANGE};
 
-use super::{AppProtocol, Parser, Probe, Status, Transactions};
+use super::{AppProtocol, Buffer, Parser, Probe, Status, Transactions};
 use crate::flow::Direction;
 use request::Requests;
 use response::Responses;
@@ -165,6 +165,23 @@ enum Method {
 #[derive(Debug, Default)]
 struct Exchange {
     awaiting: VecDeque<Awaiting>,
+}
+
+/// Adds bytes of a message to its frame. `over`: the next byte is not of this message.
+fn frame(direction: Direction, bytes: &[u8], over: bool, out: &mut Transactions) {
+    let frame = match direction {
+        Direction::ToServer => Buffer::FrameHttp1Request,
+        Direction::ToClient => Buffer::FrameHttp1Response,
+    };
+    // Empty lines between messages belong to none.
+    if over && bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
+        out.frames.more(direction, frame, bytes);
+    } else {
+        out.frames.append(direction, frame, bytes);
+    }
+    if over {
+        out.frames.close(direction, frame);
+    }
 }
 
 /// Follows one connection.

@@ -4,10 +4,10 @@ use super::{
     Awaiting, Exchange, Method,
     body::{Body, Framing, Piece, framing},
     coding::{Codings, Decoder},
-    event,
+    event, frame,
     head::{Head, Lines, Progress, chomp, trim},
     is_method,
-    line::{Parts, starts_protocol},
+    line::{Parts, starts_protocol, upgrade},
     multipart::Multipart,
     uri::{Host, Target},
 };
@@ -70,39 +70,54 @@ impl Requests {
     ) -> Status {
         let mut data = data;
         while !data.is_empty() {
-            match &mut self.state {
-                State::Failed => return Status::Failed,
-                State::Tunnel => {
-                    let room = out.limits().partial.saturating_sub(self.lines.held.len());
-                    self.lines
-                        .held
-                        .extend_from_slice(data.get(..room).unwrap_or(data));
-                    return Status::Ok;
-                }
-                State::Body(_) => self.content(&mut data, out),
-                State::Line | State::Head(_) => {
-                    match self.lines.gather(&mut data, out.limits().partial) {
-                        Progress::Partial => {}
-                        Progress::TooLong => return self.too_long(out),
-                        Progress::Whole => {
-                            let line = core::mem::take(&mut self.lines.held);
-                            let status = self.line(&line, exchange, out);
-                            if matches!(status, Status::Change(_)) {
-                                // The line is the other protocol's already.
-                                self.lines.held = [&line, data].concat();
-                                return status;
-                            }
-                            self.lines.held = line;
-                            self.lines.held.clear();
-                            if status != Status::Ok {
-                                return status;
-                            }
-                        }
-                    }
-                }
+            if let State::Tunnel = self.state {
+                let room = out.limits().partial.saturating_sub(self.lines.held.len());
+                let kept = data.get(..room).unwrap_or(data);
+                self.lines.held.extend_from_slice(kept);
+                return Status::Ok;
+            }
+            let before = data;
+            let status = self.step(&mut data, exchange, out);
+            let taken = before.get(..before.len() - data.len()).unwrap_or_default();
+            let over = matches!(self.state, State::Line) && self.lines.held.is_empty();
+            frame(ToServer, taken, over, out);
+            if status != Status::Ok {
+                return status;
             }
         }
         Status::Ok
+    }
+
+    /// Reads the next line, or the next piece of content.
+    fn step(
+        &mut self,
+        data: &mut &[u8],
+        exchange: &mut Exchange,
+        out: &mut Transactions,
+    ) -> Status {
+        match self.state {
+            State::Failed | State::Tunnel => Status::Failed,
+            State::Body(_) => {
+                self.content(data, out);
+                Status::Ok
+            }
+            State::Line | State::Head(_) => match self.lines.gather(data, out.limits().partial) {
+                Progress::Partial => Status::Ok,
+                Progress::TooLong => self.too_long(out),
+                Progress::Whole => {
+                    let line = core::mem::take(&mut self.lines.held);
+                    let status = self.line(&line, exchange, out);
+                    if matches!(status, Status::Change(_)) {
+                        // The line is the other protocol's already.
+                        self.lines.held = [&line, *data].concat();
+                        return status;
+                    }
+                    self.lines.held = line;
+                    self.lines.held.clear();
+                    status
+                }
+            },
+        }
     }
 
     fn too_long(&mut self, out: &mut Transactions) -> Status {
@@ -481,15 +496,4 @@ impl Content {
         }
         self.decoder.report(ToServer, transaction)
     }
-}
-
-/// What a client offers in `Upgrade` (RFC 9110, 7.8).
-pub(super) fn upgrade(value: &[u8]) -> Option<AppProtocol> {
-    value.split(|byte| *byte == b',').find_map(|name| {
-        match trim(name).to_ascii_lowercase().as_slice() {
-            b"websocket" => Some(AppProtocol::Websocket),
-            b"h2c" => Some(AppProtocol::Http2),
-            _ => None,
-        }
-    })
 }

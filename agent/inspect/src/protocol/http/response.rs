@@ -4,11 +4,10 @@ use super::{
     Exchange, Method,
     body::{Body, Framing, Piece, framing},
     coding::{Codings, Decoder},
-    event,
+    event, frame,
     head::{Head, Lines, Progress, is_space, trim},
-    line::StatusLine,
+    line::{StatusLine, upgrade},
     multipart::parameter,
-    request::upgrade,
 };
 use crate::{
     flow::Direction::{ToClient, ToServer},
@@ -73,6 +72,7 @@ impl Responses {
     ) -> Status {
         let mut data = data;
         while !data.is_empty() {
+            let before = data;
             let status = match &mut self.state {
                 State::Failed => Status::Failed,
                 State::Body(_) => {
@@ -96,6 +96,9 @@ impl Responses {
                     }
                 },
             };
+            let taken = before.get(..before.len() - data.len()).unwrap_or_default();
+            let over = matches!(self.state, State::Line) && self.lines.held.is_empty();
+            frame(ToClient, taken, over, out);
             if status != Status::Ok {
                 if matches!(status, Status::Change(_)) {
                     self.rest = data.to_vec();

@@ -5,6 +5,7 @@
 mod calls;
 mod compound;
 mod files;
+mod frames;
 mod rpc;
 #[cfg(test)]
 mod tests;
@@ -49,6 +50,8 @@ pub struct Nfs {
     stream: bool,
     sides: [Side; 2],
     calls: Calls,
+    /// Version of the last call, for frames.
+    version: u32,
 }
 
 impl Nfs {
@@ -75,6 +78,7 @@ impl Nfs {
         missing: usize,
         out: &mut Transactions,
     ) -> Option<Sink> {
+        frames::push(direction, bytes, MARK, &mut self.version, out);
         let (mark, body) = bytes.split_first_chunk::<MARK>()?;
         let last = u32::from_be_bytes(*mark) & LAST_FRAGMENT != 0;
         if last && fragments.is_empty() {
@@ -118,6 +122,7 @@ impl Nfs {
 impl Parser for Nfs {
     fn data(&mut self, direction: Direction, data: &[u8], out: &mut Transactions) -> Status {
         if !self.stream {
+            frames::push(direction, data, 0, &mut self.version, out);
             self.calls.message(direction, data, 0, out);
             return Status::Ok;
         }

@@ -200,6 +200,7 @@ impl Parser for Rfb {
                 return Status::Ok;
             }
             let bytes: Vec<u8> = held.drain(..count).collect();
+            out.frames.push(from, Buffer::FrameRfbPdu, &bytes);
             let Some(step) = self.after(&bytes, id, out) else {
                 self.step = Step::Over;
                 if let Some(transaction) = out.get(id) {

@@ -8,6 +8,7 @@ pub(crate) mod fingerprint;
 mod handshake;
 mod heartbeat;
 pub(crate) mod hello;
+mod side;
 mod sslv2;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ pub(crate) mod time;
 use handshake::{Assembler, Message};
 use heartbeat::Heartbeats;
 use hello::{Hello, Transport, is_version};
+use side::Side;
 
 use super::annotation::{RecordFrames, RecordNames};
 use super::{Buffer, Field, Parser, Probe, Stage, Status, Transaction, Transactions};
@@ -102,41 +104,6 @@ pub struct Tls {
     server_hello: bool,
     /// Raised already: those that come after the transaction was over have one of their own.
     raised: Vec<&'static str>,
-}
-
-/// What one direction has come to.
-#[derive(Debug, Default)]
-struct Side {
-    header: Vec<u8>,
-    /// The type of the record.
-    kind: u8,
-    /// Bytes of the record, and how many of them are still to come.
-    length: u16,
-    missing: u16,
-    handshake: Assembler,
-    /// The beginning of a heartbeat, or a message of SSL 2.0.
-    head: Vec<u8>,
-    started: bool,
-    encrypted: bool,
-    /// Nothing more is read.
-    opaque: bool,
-}
-
-impl Side {
-    /// Completes the header at the front of `data`.
-    fn header(&mut self, data: &mut &[u8]) -> Option<[u8; HEADER]> {
-        let wanted = HEADER - self.header.len().min(HEADER);
-        let (piece, rest) = data.split_at_checked(wanted).unwrap_or((data, &[]));
-        *data = rest;
-        self.header.extend_from_slice(piece);
-        let header = <[u8; HEADER]>::try_from(self.header.as_slice()).ok()?;
-        self.header.clear();
-        Some(header)
-    }
-
-    const fn is_sslv2(&self, first: u8) -> bool {
-        !self.started && first & 0x80 != 0
-    }
 }
 
 impl Tls {
@@ -443,7 +410,18 @@ impl Parser for Tls {
                 side.missing = u16::try_from(piece.len())
                     .map_or(0, |length| side.missing.saturating_sub(length));
                 let over = side.missing == 0;
+                let frame = match side.kind {
+                    ALERT => Some(Buffer::FrameTlsAlert),
+                    HEARTBEAT => Some(Buffer::FrameTlsHeartbeat),
+                    _ => None,
+                };
                 RecordFrames::new(direction, RECORD, out).data(piece, over);
+                if let Some(frame) = frame {
+                    out.frames.append(direction, frame, piece);
+                    if over {
+                        out.frames.close(direction, frame);
+                    }
+                }
                 self.body(direction, piece, out);
                 continue;
             }

@@ -215,6 +215,7 @@ fn a_handshake_is_one_transaction() {
             (S, Field::TlsState, 2),
             (S, Field::TlsVersion, 0x0303),
             (S, Field::TlsCertChainLength, 2),
+            (C, Field::TlsState, 3),
         ]
     );
     assert!(
