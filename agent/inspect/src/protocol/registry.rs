@@ -239,6 +239,7 @@ const EVENTS: &[&[&str]] = &[
     &[MISMATCH, ONE_DIRECTION, WRONG_DIRECTION, SKIPPED],
     dns::EVENTS,
     dns::MDNS_EVENTS,
+    enip::EVENTS,
     ftp::EVENTS,
     http::EVENTS,
     http2::EVENTS,
@@ -257,6 +258,7 @@ const EVENTS: &[&[&str]] = &[
 
 /// The event of this name, if a parser raises it.
 pub(crate) fn event(name: &str) -> Option<&'static str> {
+    // Other names of some.
     let name = match name {
         "dns.not_request" => "dns.not_a_request",
         "dns.not_response" => "dns.not_a_response",

@@ -277,6 +277,8 @@ pub(super) const KEYWORDS: &[(&str, Apply)] = &[
     ("ssh_protoversion", protocol::ssh_version),
     ("krb5.ticket_encryption", protocol::ticket_encryption),
     ("http2.settings", protocol::http2_settings),
+    ("cip_service", protocol::cip_service),
+    ("cip.service", protocol::cip_service),
     ("dcerpc.iface", interface),
     ("dce_iface", interface),
     ("requires", requires::parse),

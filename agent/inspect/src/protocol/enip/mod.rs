@@ -1,5 +1,7 @@
 //! `EtherNet/IP` encapsulation over TCP and UDP. Each message is a transaction of its own, over at once.
 
+pub(crate) mod cip;
+
 use super::annotation::{RecordFrames, RecordNames};
 use super::ber::Missing;
 use super::frames::BothFrames;
@@ -9,7 +11,12 @@ use crate::flow::Direction;
 /// Command, length, session, status, context and options.
 const HEADER: usize = 24;
 /// Bytes of a message that are looked at.
-const MAX_MESSAGE: usize = 64;
+const MAX_MESSAGE: usize = 2 << 10;
+/// Events that rules may name. That of too many transactions is known, but cannot happen: each is
+/// over with its message.
+pub const EVENTS: &[&str] = &[INVALID, "enip.too_many_transactions"];
+const INVALID: &str = "enip.invalid_pdu";
+
 /// The commands of the encapsulation protocol.
 const COMMANDS: &[u16] = &[0x00, 0x04, 0x63, 0x64, 0x65, 0x66, 0x6f, 0x70, 0x72, 0x73];
 
@@ -76,8 +83,20 @@ impl Parser for Enip {
             };
             RecordFrames::new(direction, RECORD, out).whole(&record, HEADER);
             let id = out.begin();
-            if let (Some(transaction), Some(command)) = (out.get(id), word(&record, 0)) {
+            let command = word(&record, 0).unwrap_or_default();
+            if let Some(transaction) = out.get(id) {
                 transaction.number(direction, Field::EnipCommand, command.into());
+                if let Some(status) = record.get(8..).and_then(|it| it.first_chunk::<4>()) {
+                    let status = u32::from_le_bytes(*status);
+                    transaction.number(direction, Field::EnipStatus, status.into());
+                }
+            }
+            let body = record.get(HEADER..).unwrap_or_default();
+            let read = cip::push(command, body, direction, id, out);
+            if let Some(transaction) = out.get(id) {
+                if read.is_none() {
+                    transaction.event(direction, INVALID);
+                }
                 transaction.advance(Direction::ToServer, Stage::Complete);
                 transaction.advance(Direction::ToClient, Stage::Complete);
             }
@@ -106,8 +125,9 @@ mod tests {
     fn each_message_has_its_command() {
         let mut two = [0; 52];
         two[0] = 0x63;
+        two[0] = 0x64;
         two[2] = 2;
-        two[26] = 0x65;
+        two[26] = 0x66;
         assert_eq!(probe(Direction::ToServer, &two), Probe::Yes);
         let mut out = Transactions::new(Limits::default());
         let mut enip = Enip::new();
@@ -116,9 +136,15 @@ mod tests {
         }
         let commands: Vec<u64> = out
             .iter_mut()
-            .flat_map(|it| it.numbers().iter().map(|it| it.2).collect::<Vec<_>>())
+            .flat_map(|it| {
+                it.numbers()
+                    .iter()
+                    .step_by(2)
+                    .map(|it| it.2)
+                    .collect::<Vec<_>>()
+            })
             .collect();
-        assert_eq!(commands, [0x63, 0x65]);
+        assert_eq!(commands, [0x64, 0x66]);
     }
 
     proptest! {

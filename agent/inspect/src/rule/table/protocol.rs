@@ -3,7 +3,13 @@
 use std::sync::Arc;
 
 use crate::{
-    protocol::{Buffer, Field, http2::details::SETTING_SHIFT, krb5, tls::time},
+    protocol::{
+        Buffer, Field,
+        enip::cip::{CLASS_SHIFT, SERVICE_SHIFT},
+        http2::details::SETTING_SHIFT,
+        krb5,
+        tls::time,
+    },
     rule::{
         IntegerTest, NumberTest, Target, Test, Wanted, diagnostic::Fault, draft::Options, integer,
         number, pcre, source::Span, value::alone,
@@ -123,6 +129,43 @@ pub(super) fn ticket_encryption(options: &mut Options, value: Span<'_>) -> Resul
         wanted,
         negated,
     ));
+    Ok(())
+}
+
+/// `cip_service:SERVICE[,CLASS[,ATTRIBUTE]]`.
+pub(super) fn cip_service(options: &mut Options, value: Span<'_>) -> Result<(), Fault> {
+    let usage = || Fault::new(value.at, "cip_service:SERVICE[,CLASS[,ATTRIBUTE]]");
+    let parts = value.split(',').map(|part| part.trim().text.parse::<u64>());
+    let parts = parts.collect::<Result<Vec<_>, _>>().map_err(|_| usage())?;
+    let within = |number: u64, most: u64| {
+        if number <= most {
+            Ok(number)
+        } else {
+            Err(usage())
+        }
+    };
+    let most = u64::from(u16::MAX);
+    let (base, free) = match *parts.as_slice() {
+        [service] => (service, SERVICE_SHIFT),
+        [service, class] => (service << CLASS_SHIFT | within(class, most)?, CLASS_SHIFT),
+        [service, class, attribute] => {
+            let class = within(class, most)?;
+            let base = (service << CLASS_SHIFT | class) << CLASS_SHIFT;
+            (base | within(attribute, most)?, 0)
+        }
+        _ => return Err(usage()),
+    };
+    within(parts.first().copied().unwrap_or_default(), 127)?;
+    let low = base << free;
+    let high = low | ((1 << free) - 1);
+    let wanted = Wanted::number(IntegerTest::Range {
+        low,
+        high,
+        negated: false,
+    });
+    options
+        .numbers
+        .push(NumberTest::any(Field::EnipCipService, vec![wanted], false));
     Ok(())
 }
 
