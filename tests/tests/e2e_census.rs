@@ -141,8 +141,11 @@ fn containers_that_run_already_are_known_with_all_that_docker_tells() -> Result<
     assert_eq!(known.image, Engine::IMAGE);
     assert!(known.image_digest.starts_with("sha256:"), "{known:?}");
     assert_eq!(known.labels["tier"], "1");
-    assert_eq!(known.compose_project.as_deref(), Some("shop"));
-    assert_eq!(known.compose_service.as_deref(), Some("front"));
+    let compose = known.owner.compose.as_ref().context("compose")?;
+    assert_eq!(
+        (compose.project.as_str(), compose.service.as_str()),
+        ("shop", "front")
+    );
     assert_eq!(known.unknown, None);
     let link = web.link()?;
     assert_eq!(

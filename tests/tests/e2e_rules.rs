@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use hydrophone_tests::{Agent, Container, Engine, Options};
 use rustix::process::Signal;
+use serde_json::Value;
 
 fn agent(engine: &Engine, rules: &Path) -> Result<Agent> {
     let path = rules.to_str().context("the path is not UTF-8")?;
@@ -47,6 +48,7 @@ alert http $EXTERNAL_NET any -> $HOME_NET any (msg:"from outside the service"; h
     let rules = folder.path().join("own.rules");
     fs::write(&rules, RULES)?;
     let web = engine.run_web("web")?;
+    let stranger = engine.run_idle("stranger", &[])?;
     let front = engine.run_idle("front", &service("front").each_ref().map(String::as_str))?;
     let back = service("back");
     let back = back.each_ref().map(String::as_str);
@@ -64,10 +66,21 @@ alert http $EXTERNAL_NET any -> $HOME_NET any (msg:"from outside the service"; h
     assert_eq!(alert.text("/http/url"), "/hostname", "{alert}");
     assert_eq!(alert.text("/http/http_method"), "GET", "{alert}");
     assert_eq!(alert.text("/dst_container/id"), web.id(), "{alert}");
+    assert_eq!(
+        alert.text("/src_container/service"),
+        "shop/front",
+        "{alert}"
+    );
+    assert_eq!(alert.at("/dst_container/service"), &Value::Null, "{alert}");
 
-    // Replicas of one service are not external to each other; another service is.
+    // Replicas of one service are not external to each other; another service is, and so is a
+    // stranger that only has the same image.
     ask(&asks, &peer, "/hostname")?;
     ask(&front, &peer, "/hostname")?;
+    ask(&stranger, &web, "/hostname")?;
+    agent.wait_for("the request of a stranger with the same image", |event| {
+        event.is_between("stranger", "web") && event.sid() == 9_000_003
+    })?;
     agent.wait_for("the request from another service", |event| {
         event.is_between("front", "back-2") && event.sid() == 9_000_003
     })?;

@@ -171,13 +171,7 @@ fn containers(binary: &Path, corpus: &Path, meaning: &str, measured: &mut Measur
         servers::samba(&engine)?,
         servers::sshd(&engine)?,
     ];
-    // All containers of the test have one image; without a service of its own the client would be
-    // of the servers' service.
-    let service = [
-        "--label=com.docker.compose.project=shop",
-        "--label=com.docker.compose.service=client",
-    ];
-    let client = engine.run_idle("client", &service)?;
+    let client = engine.run_idle("client", &[])?;
     let mut options = Options::new(&engine)
         .set("rules", "files", vec![rules(corpus).display().to_string()])
         .set("rules", "no_default_rules", true)

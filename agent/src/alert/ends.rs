@@ -15,12 +15,6 @@ use crate::{
     config::ServiceBy,
 };
 
-const POD_NAMESPACE: &str = "io.kubernetes.pod.namespace";
-const POD_NAME: &str = "io.kubernetes.pod.name";
-const POD_UID: &str = "io.kubernetes.pod.uid";
-/// Labels that the pods of one workload share, the recommended one first.
-const WORKLOAD: [&str; 3] = ["app.kubernetes.io/name", "app", "k8s-app"];
-
 /// The two ends of a finding.
 pub(super) struct Ends<'a> {
     source: End<'a>,
@@ -73,16 +67,24 @@ impl<'a> Ends<'a> {
             B::DestinationContainerImageDigest => destination.each(digest),
             B::SourceContainerLabel => source.labels(),
             B::DestinationContainerLabel => destination.labels(),
+            B::SourceService => source.services(self.service_by),
+            B::DestinationService => destination.services(self.service_by),
+            B::SourceTask => source.each(task),
+            B::DestinationTask => destination.each(task),
             B::SourceComposeProject => source.each(project),
             B::DestinationComposeProject => destination.each(project),
-            B::SourceComposeService => source.each(service),
-            B::DestinationComposeService => destination.each(service),
-            B::SourceNamespace => source.each(|container| label(container, POD_NAMESPACE)),
-            B::DestinationNamespace => {
-                destination.each(|container| label(container, POD_NAMESPACE))
-            }
-            B::SourcePod => source.each(|container| label(container, POD_NAME)),
-            B::DestinationPod => destination.each(|container| label(container, POD_NAME)),
+            B::SourceComposeService => source.each(compose_service),
+            B::DestinationComposeService => destination.each(compose_service),
+            B::SourceNamespace => source.each(namespace),
+            B::DestinationNamespace => destination.each(namespace),
+            B::SourcePod => source.each(pod),
+            B::DestinationPod => destination.each(pod),
+            B::SourceWorkload => source.each(workload),
+            B::DestinationWorkload => destination.each(workload),
+            B::SourceEcsCluster => source.each(ecs_cluster),
+            B::DestinationEcsCluster => destination.each(ecs_cluster),
+            B::SourceEcsFamily => source.each(ecs_family),
+            B::DestinationEcsFamily => destination.each(ecs_family),
             B::SourceProcess => source.process(),
             B::DestinationProcess => destination.process(),
         }
@@ -141,6 +143,13 @@ impl<'a> End<'a> {
             .collect()
     }
 
+    fn services(&self, by: &[ServiceBy]) -> Vec<String> {
+        self.containers()
+            .filter_map(|container| container.service(by))
+            .map(|service| service.to_string())
+            .collect()
+    }
+
     fn process(&self) -> Vec<String> {
         self.endpoint
             .owner
@@ -168,17 +177,42 @@ fn digest(container: &Container) -> Option<&str> {
     Some(&container.image_digest)
 }
 
+fn task(container: &Container) -> Option<&str> {
+    container.owner.task()
+}
+
 fn project(container: &Container) -> Option<&str> {
-    container.compose_project.as_deref()
+    Some(&container.owner.compose.as_ref()?.project)
 }
 
-fn service(container: &Container) -> Option<&str> {
-    container.compose_service.as_deref()
+fn compose_service(container: &Container) -> Option<&str> {
+    Some(&container.owner.compose.as_ref()?.service)
 }
 
-fn label<'a>(container: &'a Container, key: &str) -> Option<&'a str> {
-    let value = container.labels.get(key)?;
-    (!value.is_empty()).then_some(value.as_str())
+fn namespace(container: &Container) -> Option<&str> {
+    Some(&container.owner.kubernetes.as_ref()?.namespace)
+}
+
+fn pod(container: &Container) -> Option<&str> {
+    Some(&container.owner.kubernetes.as_ref()?.pod)
+}
+
+fn pod_uid(container: &Container) -> Option<&str> {
+    let uid = container.owner.kubernetes.as_ref()?.uid.as_str();
+    (!uid.is_empty()).then_some(uid)
+}
+
+fn workload(container: &Container) -> Option<&str> {
+    let of = container.owner.kubernetes.as_ref()?;
+    Some(&of.workload.as_ref()?.name)
+}
+
+fn ecs_cluster(container: &Container) -> Option<&str> {
+    Some(&container.owner.ecs.as_ref()?.cluster)
+}
+
+fn ecs_family(container: &Container) -> Option<&str> {
+    Some(&container.owner.ecs.as_ref()?.family)
 }
 
 fn same_container(one: &Container, other: &Container) -> bool {
@@ -189,7 +223,7 @@ fn same_pod(one: &Container, other: &Container) -> bool {
     if same_container(one, other) {
         return true;
     }
-    match (label(one, POD_UID), label(other, POD_UID)) {
+    match (pod_uid(one), pod_uid(other)) {
         (Some(one), Some(other)) => return one == other,
         (None, None) => {}
         // One is in a pod and the other is not.
@@ -207,24 +241,8 @@ fn same_pod(one: &Container, other: &Container) -> bool {
 /// The first way that knows a service of either container decides: to have one and not the other is
 /// not to be of the same.
 fn same_service(one: &Container, other: &Container, by: &[ServiceBy]) -> bool {
-    by.iter()
-        .map(|by| (service_of(one, *by), service_of(other, *by)))
-        .find(|services| *services != (None, None))
-        .is_some_and(|(one, other)| one == other)
-}
-
-/// What two containers of one service have in common; `None` when this way tells nothing of it.
-fn service_of(container: &Container, by: ServiceBy) -> Option<(&str, &str)> {
-    match by {
-        ServiceBy::Compose => project(container).zip(service(container)),
-        ServiceBy::Kubernetes => {
-            let namespace = label(container, POD_NAMESPACE)?;
-            let workload = WORKLOAD.iter().find_map(|key| label(container, key));
-            // Without such a label a pod stands for itself.
-            Some(namespace).zip(workload.or_else(|| label(container, POD_NAME)))
-        }
-        ServiceBy::Image => (!container.image.is_empty()).then_some((&container.image, "")),
-    }
+    let service = one.service(by);
+    service.is_some() && service == other.service(by)
 }
 
 #[cfg(test)]

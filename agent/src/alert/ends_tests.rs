@@ -8,11 +8,11 @@ use hydrophone_inspect::{
 use super::*;
 use crate::{
     alert::{AlertStage, CaptureResolver, fixtures},
-    census::Evidence,
+    census::{Evidence, Ownership},
     config,
 };
 
-const ALL: [ServiceBy; 3] = [ServiceBy::Compose, ServiceBy::Kubernetes, ServiceBy::Image];
+const ALL: [ServiceBy; 5] = ServiceBy::ORCHESTRATORS;
 
 /// What a rule with these options asks of the two ends.
 fn conditions(source: &str, options: &str) -> Arc<IdentityConditions> {
@@ -44,8 +44,7 @@ fn external(source: &Identity, destination: &Identity) -> bool {
 /// A container of which nothing groups it with others.
 fn plain(name: &str, id: u64) -> Container {
     Container {
-        compose_project: None,
-        compose_service: None,
+        owner: Arc::default(),
         netns: id,
         ..fixtures::container(name, id)
     }
@@ -53,11 +52,17 @@ fn plain(name: &str, id: u64) -> Container {
 
 fn pod(name: &str, id: u64, labels: &[(&str, &str)]) -> Identity {
     let mut container = plain("app", id);
-    container.labels = [(POD_NAMESPACE, "shop"), (POD_NAME, name), (POD_UID, name)]
+    let own = [
+        ("io.kubernetes.pod.namespace", "shop"),
+        ("io.kubernetes.pod.name", name),
+        ("io.kubernetes.pod.uid", name),
+    ];
+    container.labels = own
         .iter()
         .chain(labels)
         .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
         .collect();
+    container.owner = Arc::new(Ownership::of_labels(&container.labels));
     fixtures::identity(container)
 }
 
@@ -81,6 +86,12 @@ fn texts_are_those_of_their_end() {
         ("src.k8s.namespace; content:\"shop\";", true),
         ("src.k8s.pod; content:\"web-1\";", true),
         ("dst.k8s.pod; content:\"web-1\";", false),
+        ("src.task; content:\"web-1\"; bsize:5;", true),
+        ("dst.task; content:\"web-1\";", false),
+        ("src.service; content:\"shop/web-1\"; bsize:10;", true),
+        ("dst.service; content:\"shop/db\"; bsize:7;", true),
+        ("src.k8s.workload; content:\"web\";", false),
+        ("src.ecs.cluster; content:\"prod\";", false),
         ("src.process.comm; content:\"curl\";", true),
         ("dst.process.comm; content:\"curl\";", false),
     ] {
@@ -135,14 +146,11 @@ fn a_service_is_told_by_the_first_way_that_knows_one() {
     let options = "same_service;";
     let replica = |id| fixtures::identity(fixtures::container("web", id));
     assert!(met(&replica(7), &replica(8), options));
+    // One image alone makes no service, unless that is asked for.
     let alike = |id| fixtures::identity(plain("web", id));
-    assert!(met(&alike(7), &alike(8), options));
-    assert!(!met_by(
-        &alike(7),
-        &alike(8),
-        &[ServiceBy::Compose],
-        options
-    ));
+    assert!(!met(&alike(7), &alike(8), options));
+    assert!(external(&alike(7), &alike(8)));
+    assert!(met_by(&alike(7), &alike(8), &[ServiceBy::Image], options));
     // A stranger of the same image is no part of the compose service.
     assert!(!met(&replica(7), &alike(8), options));
 

@@ -31,6 +31,16 @@ pub(crate) fn bounded(text: &str) -> (&str, bool) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Hostile<'a>(pub(crate) &'a str);
 
+impl Hostile<'_> {
+    /// The string that is passed on, still to be escaped.
+    pub(crate) fn bounded(&self) -> String {
+        match bounded(self.0) {
+            (text, false) => text.to_owned(),
+            (text, true) => format!("{text}…"),
+        }
+    }
+}
+
 impl Serialize for Hostile<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match bounded(self.0) {

@@ -6,6 +6,7 @@ mod events;
 mod head;
 mod local;
 mod names;
+mod owner;
 mod process;
 
 use std::{collections::BTreeMap, io};
@@ -14,7 +15,7 @@ use hydrophone_inspect::{Context, FlowSummary, Signature, Timestamp, finding::Ev
 use serde::Serialize;
 
 use super::{
-    Alert,
+    Alert, Naming,
     escape::{Base64, Formatter, Printable},
     time::EveTime,
 };
@@ -24,9 +25,9 @@ use crate::{
 };
 
 pub use events::{Located, write_events};
-use head::Head;
 pub(crate) use head::PodFields;
 pub(super) use head::protocol_name;
+use head::{Head, SensorFields};
 pub use head::{LABELS_MAX, OTHERS_MAX};
 pub use local::{local_type, write_local};
 
@@ -52,19 +53,30 @@ impl From<&config::Alert> for PayloadForm {
 ///
 /// # Errors
 /// Serialization fails only if `out` does, which memory does not.
-pub fn write_alert(alert: &Alert, payload: PayloadForm, out: &mut Vec<u8>) -> io::Result<()> {
-    write(&AlertEvent::new(alert, payload), out)
+pub fn write_alert(
+    alert: &Alert,
+    naming: &Naming,
+    payload: PayloadForm,
+    out: &mut Vec<u8>,
+) -> io::Result<()> {
+    write(&AlertEvent::new(alert, naming, payload), out)
 }
 
 /// Appends a `stats` event without a line end.
 ///
 /// # Errors
 /// As [`write_alert`].
-pub fn write_stats(stats: &Stats, now: Timestamp, out: &mut Vec<u8>) -> io::Result<()> {
+pub fn write_stats(
+    stats: &Stats,
+    naming: &Naming,
+    now: Timestamp,
+    out: &mut Vec<u8>,
+) -> io::Result<()> {
     write(
         &StatsEvent {
             timestamp: EveTime(now),
             event_type: "stats",
+            sensor: SensorFields::new(naming),
             stats,
         },
         out,
@@ -80,6 +92,8 @@ fn write<T: Serialize>(event: &T, out: &mut Vec<u8>) -> io::Result<()> {
 struct StatsEvent<'a> {
     timestamp: EveTime,
     event_type: &'static str,
+    #[serde(flatten)]
+    sensor: SensorFields<'a>,
     stats: &'a Stats,
 }
 
@@ -143,7 +157,7 @@ impl<'a> EvidenceFields<'a> {
 }
 
 impl<'a> AlertEvent<'a> {
-    fn new(alert: &'a Alert, payload: PayloadForm) -> Self {
+    fn new(alert: &'a Alert, naming: &'a Naming, payload: PayloadForm) -> Self {
         let finding = &alert.finding;
         let context = &finding.context;
         let ends = [&alert.source, &alert.destination];
@@ -155,6 +169,7 @@ impl<'a> AlertEvent<'a> {
                 ends,
                 &alert.processes,
                 alert.interface.as_deref(),
+                naming,
             ),
             alert: AlertFields::new(&finding.signature),
             attack: &finding.signature.attack,

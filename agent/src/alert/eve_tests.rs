@@ -13,13 +13,21 @@ use crate::{
     telemetry::{Accounting, AlertFigures, SinkFigures},
 };
 
+fn naming() -> Naming {
+    Naming {
+        host: Some("node1".into()),
+        cluster: Some("prod".into()),
+        ..Naming::of_capture(&config::Census::default())
+    }
+}
+
 fn line(alert: &Alert, payload_max: usize) -> String {
     let mut out = Vec::new();
     let form = PayloadForm {
         max: payload_max,
         format: PayloadFormat::Printable,
     };
-    write_alert(alert, form, &mut out).unwrap();
+    write_alert(alert, &naming(), form, &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -31,17 +39,19 @@ fn event(alert: &Alert) -> Value {
 fn a_rule_between_two_containers() {
     let expected = concat!(
         r#"{"timestamp":"2026-11-23T20:23:10.123456+0000","flow_id":77,"in_iface":"veth0","#,
-        r#""event_type":"alert","src_ip":"172.17.0.2","src_port":43210,"dest_ip":"172.17.0.3","#,
+        r#""event_type":"alert","host":"node1","cluster":"prod","src_ip":"172.17.0.2","src_port":43210,"dest_ip":"172.17.0.3","#,
         r#""dest_port":80,"proto":"TCP","direction":"to_server","hook":"link_ingress","#,
         r#""src_container":{"kind":"container","#,
         r#""id":"0000000000000000000000000000000000000000000000000000000000000065","#,
         r#""name":"web","image":"web:1","image_digest":"sha256:00ff","labels":{"tier":"front"},"#,
-        r#""compose_project":"shop","compose_service":"web","runtime":"docker","pid":4242,"#,
+        r#""service":"shop/web","compose":{"project":"shop","service":"web","number":"1"},"#,
+        r#""runtime":"docker","pid":4242,"#,
         r#""cgroup_id":101,"evidence":"cgroup"},"#,
         r#""dst_container":{"kind":"container","#,
         r#""id":"0000000000000000000000000000000000000000000000000000000000000066","#,
         r#""name":"db","image":"db:1","image_digest":"sha256:00ff","labels":{"tier":"front"},"#,
-        r#""compose_project":"shop","compose_service":"db","runtime":"docker","pid":4242,"#,
+        r#""service":"shop/db","compose":{"project":"shop","service":"db","number":"1"},"#,
+        r#""runtime":"docker","pid":4242,"#,
         r#""cgroup_id":102,"evidence":"cgroup"},"#,
         r#""src_process":{"pid":4300,"uid":33,"comm":"curl","certainty":"certain"},"#,
         r#""alert":{"action":"allowed","gid":1,"signature_id":9000001,"rev":2,"#,
@@ -154,7 +164,8 @@ fn payload_and_packet_in_base64_on_request() {
     });
     let fields = |format| {
         let mut out = Vec::new();
-        write_alert(&alert, PayloadForm { max: 3, format }, &mut out).unwrap();
+        let form = PayloadForm { max: 3, format };
+        write_alert(&alert, &naming(), form, &mut out).unwrap();
         let event: Value = serde_json::from_slice(&out).unwrap();
         [
             "payload",
@@ -224,9 +235,9 @@ fn the_stats_event_shows_the_accounting() {
         .into(),
     };
     let mut out = Vec::new();
-    write_stats(&stats, fixtures::NOW, &mut out).unwrap();
+    write_stats(&stats, &naming(), fixtures::NOW, &mut out).unwrap();
     let expected = concat!(
-        r#"{"timestamp":"2026-11-23T20:23:10.123456+0000","event_type":"stats","stats":{"uptime":61,"#,
+        r#"{"timestamp":"2026-11-23T20:23:10.123456+0000","event_type":"stats","host":"node1","cluster":"prod","stats":{"uptime":61,"#,
         r#""hooks":{"link_ingress":{"seen":100,"inspected":60,"counted":{"budget":30},"#,
         r#""lost":{"ring_full":10},"unaccounted":0}},"inspect":{"flows":3},"sensor":{"links_hooked":2},"census":{"containers":2},"processes":{"events":5},"#,
         r#""alert":{"findings":5,"emitted":3,"suppressed":1,"held":1,"conditions_not_met":0,"storm_evicted":0,"queue_lost":0,"events":0,"events_lost":0},"#,

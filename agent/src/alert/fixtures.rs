@@ -15,8 +15,9 @@ use hydrophone_inspect::{
 use super::Alert;
 use crate::{
     census::{
-        Container, Identity, Runtime, UnknownReason,
+        Container, Identity, Ownership, Runtime, UnknownReason,
         identity::{Evidence as IdentityEvidence, Host},
+        owner::Compose,
     },
     process::Report,
 };
@@ -49,8 +50,14 @@ pub(super) fn container(name: &str, cgroup_id: u64) -> Container {
         image: format!("{name}:1"),
         image_digest: "sha256:00ff".to_owned(),
         labels: BTreeMap::from([("tier".to_owned(), "front".to_owned())]),
-        compose_project: Some("shop".to_owned()),
-        compose_service: Some(name.to_owned()),
+        owner: Arc::new(Ownership {
+            compose: Some(Compose {
+                project: "shop".to_owned(),
+                service: name.to_owned(),
+                number: "1".to_owned(),
+            }),
+            ..Ownership::default()
+        }),
         runtime: Runtime::Docker,
         pid: 4_242,
         cgroup_id,

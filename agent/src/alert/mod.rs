@@ -5,6 +5,7 @@ mod ends;
 pub(crate) mod escape;
 pub mod eve;
 pub mod local;
+mod naming;
 mod pipeline;
 pub mod sinks;
 mod stage;
@@ -24,6 +25,7 @@ use crate::{
     process::Report,
 };
 
+pub use naming::Naming;
 pub use pipeline::{AlertThread, FindingQueue, spawn};
 pub use sinks::{Overflow, Sink, SinkFormat};
 pub use stage::AlertStage;

@@ -1,11 +1,11 @@
 //! The alert stage itself: one thread's work, without the thread.
 
-use std::{io, time::Instant};
+use std::{io, sync::Arc, time::Instant};
 
 use hydrophone_inspect::{Context, Finding, FindingSink, Timestamp, event};
 
 use super::{
-    Alert, Ask, Resolve,
+    Alert, Ask, Naming, Resolve,
     ends::Ends,
     eve,
     local::Local,
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     census::Identity,
-    config::{self, ServiceBy},
+    config,
     process::Report,
     telemetry::{AlertFigures, QueueLosses, Stats, Upstream},
 };
@@ -23,7 +23,7 @@ use crate::{
 /// Resolves, limits, formats and hands to the sinks. Never blocks on a sink.
 pub struct AlertStage<R> {
     resolver: R,
-    service_by: Vec<ServiceBy>,
+    naming: Arc<Naming>,
     /// Findings whose conditions did not hold.
     unmet: u64,
     /// Events written that are no alerts.
@@ -44,7 +44,7 @@ impl<R: Resolve> AlertStage<R> {
     pub fn new(config: &config::Alert, resolver: R, sinks: Vec<Sink>) -> Self {
         Self {
             resolver,
-            service_by: config::Census::default().service_by,
+            naming: Arc::new(Naming::of_capture(&config::Census::default())),
             unmet: 0,
             events: 0,
             storm: StormLimit::new(&config.storm),
@@ -58,11 +58,11 @@ impl<R: Resolve> AlertStage<R> {
         }
     }
 
-    /// The same stage, with what makes containers one service.
+    /// The same stage, with how its events name this host and services.
     #[must_use]
-    pub fn service_by(self, by: &[ServiceBy]) -> Self {
+    pub fn naming(self, naming: Naming) -> Self {
         Self {
-            service_by: by.to_vec(),
+            naming: Arc::new(naming),
             ..self
         }
     }
@@ -134,7 +134,7 @@ impl<R: Resolve> AlertStage<R> {
                 .collect(),
         };
         self.buffer.clear();
-        if eve::write_stats(&stats, now, &mut self.buffer).is_err() {
+        if eve::write_stats(&stats, &self.naming, now, &mut self.buffer).is_err() {
             return;
         }
         let event = Event::new(&self.buffer, EventKind::Stats, now);
@@ -175,6 +175,7 @@ impl<R: Resolve> AlertStage<R> {
         }
         self.ready = ready;
         let mut ready = core::mem::take(&mut self.ready_local);
+        let naming = Arc::clone(&self.naming);
         for local in ready.drain(..) {
             let kind = local
                 .signature
@@ -183,7 +184,7 @@ impl<R: Resolve> AlertStage<R> {
                     EventKind::Alert(it.severity)
                 });
             self.send(kind, local.timestamp, |format, out| match format {
-                SinkFormat::Eve => eve::write_local(&local, out),
+                SinkFormat::Eve => eve::write_local(&local, &naming, out),
                 SinkFormat::Text { color } => text::write_local(&local, color, out),
             });
         }
@@ -205,8 +206,9 @@ impl<R: Resolve> AlertStage<R> {
         let kind = EventKind::Alert(alert.finding.signature.severity);
         let payload = self.payload;
         let timestamp = alert.finding.context.timestamp;
+        let naming = Arc::clone(&self.naming);
         self.send(kind, timestamp, |format, out| match format {
-            SinkFormat::Eve => eve::write_alert(alert, payload, out),
+            SinkFormat::Eve => eve::write_alert(alert, &naming, payload, out),
             SinkFormat::Text { color } => text::write_alert(alert, color, out),
         });
     }
@@ -239,7 +241,7 @@ impl<R: Resolve> FindingSink for AlertStage<R> {
         let context = &finding.context;
         let [source, destination] = self.ends(context);
         if let Some(conditions) = &finding.conditions
-            && !Ends::new(context, &source, &destination, &self.service_by).meet(conditions)
+            && !Ends::new(context, &source, &destination, &self.naming.service_by).meet(conditions)
         {
             self.unmet += 1;
             return;
@@ -268,16 +270,21 @@ impl<R: Resolve> FindingSink for AlertStage<R> {
         let timestamp = located.event.context.timestamp;
         let mut written = 0;
         let sinks = &mut self.sinks;
-        let done = eve::write_events(&located, &mut self.buffer, &mut |name, line| {
-            written += 1;
-            let event = Event::new(line, EventKind::Requested(name), timestamp);
-            for sink in sinks
-                .iter_mut()
-                .filter(|sink| sink.format() == SinkFormat::Eve)
-            {
-                sink.send(event.clone());
-            }
-        });
+        let done = eve::write_events(
+            &located,
+            &self.naming,
+            &mut self.buffer,
+            &mut |name, line| {
+                written += 1;
+                let event = Event::new(line, EventKind::Requested(name), timestamp);
+                for sink in sinks
+                    .iter_mut()
+                    .filter(|sink| sink.format() == SinkFormat::Eve)
+                {
+                    sink.send(event.clone());
+                }
+            },
+        );
         // Memory does not fail.
         let _ = done;
         self.events += written;

@@ -130,12 +130,20 @@ const fn severity(severity: u8) -> (&'static str, &'static str) {
 fn write_identity(out: &mut Vec<u8>, identity: &Identity) -> io::Result<()> {
     match identity {
         Identity::Container { container, or, .. } => {
-            let name = if container.name.is_empty() {
-                container.id.get(..12).unwrap_or(&container.id)
+            // The names that an orchestrator's runtime gives containers are the pod's and more, or
+            // nothing that a reader knows.
+            if let Some(pod) = &container.owner.kubernetes {
+                let [namespace, name] = [&pod.namespace, &pod.pod].map(|text| Hostile(text));
+                write!(out, "{namespace}/{name}")?;
+                if !pod.container.is_empty() {
+                    write!(out, "/{}", Hostile(&pod.container))?;
+                }
+            } else if container.name.is_empty() {
+                let id = container.id.get(..12).unwrap_or(&container.id);
+                write!(out, "{}", Hostile(id))?;
             } else {
-                &container.name
-            };
-            write!(out, "{}", Hostile(name))?;
+                write!(out, "{}", Hostile(&container.name))?;
+            }
             if !or.is_empty() {
                 write!(out, "|{} others", or.len())?;
             }

@@ -1,8 +1,11 @@
 //! What a container runtime's API tells about one container, cut to size.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
-use super::identity::{PodSandbox, Runtime};
+use super::{
+    identity::{PodSandbox, Runtime},
+    owner::Ownership,
+};
 
 /// What a runtime told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,6 +15,8 @@ pub(super) struct Dossier {
     pub(super) image: String,
     pub(super) image_digest: String,
     pub(super) labels: BTreeMap<String, String>,
+    /// By [`Dossier::bounded`], from all labels.
+    pub(super) owner: Arc<Ownership>,
     /// Main process in the runtime's pid namespace; 0 when it does not run.
     pub(super) pid: u32,
     pub(super) host_network: bool,
@@ -32,8 +37,6 @@ pub(super) struct Dossier {
 const MAX_TEXT: usize = 512;
 /// Labels kept of one container.
 const MAX_LABELS: usize = 64;
-/// Labels that say whose a container is begin so.
-const OWNERS: [&str; 2] = ["com.docker.compose.", "io.kubernetes."];
 /// Longest label key or value kept, in bytes.
 const MAX_LABEL: usize = 1_024;
 /// Assigned addresses kept of one container.
@@ -55,21 +58,15 @@ impl Dossier {
                 truncate(text, MAX_TEXT);
             }
         }
-        // Those of orchestrators come first, whatever else there is.
-        let (owners, mut rest): (BTreeMap<_, _>, BTreeMap<_, _>) = self
-            .labels
-            .into_iter()
-            .partition(|(key, _)| OWNERS.iter().any(|prefix| key.starts_with(prefix)));
-        self.labels = owners.into_iter().take(MAX_LABELS).collect();
+        // Before labels are left out: any number of others may stand before those that count.
+        self.owner = Arc::new(Ownership::of_labels(&self.labels));
+        let mut labels = std::mem::take(&mut self.labels);
         while self.labels.len() < MAX_LABELS
-            && let Some((mut key, mut value)) = rest.pop_first()
+            && let Some((mut key, mut value)) = labels.pop_first()
         {
             truncate(&mut key, MAX_LABEL);
             truncate(&mut value, MAX_LABEL);
             self.labels.insert(key, value);
-        }
-        for value in self.labels.values_mut() {
-            truncate(value, MAX_LABEL);
         }
         self.addresses.sort_unstable();
         self.addresses.dedup();
@@ -97,6 +94,7 @@ impl Dossier {
             if !self.complete {
                 self.image = newer.image;
                 self.labels = newer.labels;
+                self.owner = newer.owner;
             }
         }
     }
@@ -116,11 +114,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hostile_labels_are_cut_to_size_and_composes_stay() {
+    fn hostile_labels_are_cut_to_size_and_the_owner_stays() {
         let mut labels: BTreeMap<_, _> = (0..500)
             .map(|n| (format!("a{n:03}"), "é".repeat(5_000)))
             .collect();
-        labels.insert("com.docker.compose.service".to_owned(), "web".to_owned());
+        for (key, value) in [("project", "shop"), ("service", "web")] {
+            labels.insert(format!("com.docker.compose.{key}"), value.to_owned());
+        }
         labels.insert("k".repeat(5_000), String::new());
         let dossier = Dossier {
             name: "n".repeat(10_000),
@@ -130,7 +130,7 @@ mod tests {
         .bounded();
         assert_eq!(dossier.name.len(), MAX_TEXT);
         assert_eq!(dossier.labels.len(), MAX_LABELS);
-        assert_eq!(dossier.labels["com.docker.compose.service"], "web");
+        assert_eq!(dossier.owner.compose.as_ref().unwrap().service, "web");
         assert!(
             dossier
                 .labels

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::listening::Listening;
 
+use super::owner::Ownership;
+
 /// Which runtime started a container, as far as its cgroup path or its API tells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -66,10 +68,8 @@ pub struct Container {
     pub image_digest: String,
     /// Labels.
     pub labels: BTreeMap<String, String>,
-    /// Compose project (`com.docker.compose.project`).
-    pub compose_project: Option<String>,
-    /// Compose service (`com.docker.compose.service`).
-    pub compose_service: Option<String>,
+    /// Whom it belongs to.
+    pub owner: Arc<Ownership>,
     /// Runtime.
     pub runtime: Runtime,
     /// Main process in the host's pid namespace; 0 when it has gone.

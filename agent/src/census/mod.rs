@@ -14,6 +14,7 @@ mod message;
 mod monitor;
 pub(crate) mod namespace;
 mod netlink;
+pub mod owner;
 mod report;
 mod roster;
 mod runtime;
@@ -47,7 +48,9 @@ pub use identity::{
 pub use links::{Link, LinkEvent, LinkKind};
 pub use listening::Listening;
 pub use monitor::LinkMonitor;
+pub use owner::{Ownership, Service as ContainerService, ServiceBy};
 pub use report::{CensusFigures, RuntimeApi, RuntimeReport, RuntimeState};
+pub use service::node_name;
 pub use shared::Listener;
 pub use snapshot::Snapshot;
 
@@ -70,6 +73,8 @@ pub struct CensusConfig {
     pub retention: Duration,
     /// How long an alert may wait for the name of a container that has just started.
     pub patience: Duration,
+    /// What this host is called; the kernel's node name when it is not given.
+    pub host: Option<String>,
     /// Containers that have gone and are kept; the oldest go first.
     pub max_gone: usize,
     /// Containers that are there and are kept; more are counted as dropped.
@@ -91,6 +96,7 @@ impl Default for CensusConfig {
             .into(),
             retention: Duration::from_secs(3_600),
             patience: Duration::from_millis(300),
+            host: None,
             max_gone: 10_000,
             max_live: 10_000,
         }

@@ -401,9 +401,7 @@ fn describe(container: &mut Container, dossier: &Dossier) {
     container.image.clone_from(&dossier.image);
     container.image_digest.clone_from(&dossier.image_digest);
     container.labels.clone_from(&dossier.labels);
-    let label = |key: &str| dossier.labels.get(key).cloned();
-    container.compose_project = label("com.docker.compose.project");
-    container.compose_service = label("com.docker.compose.service");
+    container.owner = Arc::clone(&dossier.owner);
     container.joins.clone_from(&dossier.joins);
     container.pod.clone_from(&dossier.pod);
     if container.runtime == Runtime::Other {

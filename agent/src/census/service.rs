@@ -28,6 +28,13 @@ const DEBOUNCE: Duration = Duration::from_millis(3);
 /// How often everything is looked at again, announced or not.
 const FULL: Duration = Duration::from_secs(30);
 
+/// What the kernel calls this host (uname(2)).
+#[must_use]
+pub fn node_name() -> String {
+    let uname = rustix::system::uname();
+    uname.nodename().to_string_lossy().into_owned()
+}
+
 /// The census thread's state.
 pub(super) struct Service {
     roster: Roster,
@@ -54,8 +61,7 @@ impl Service {
             gone: config.max_gone,
             live: config.max_live,
         };
-        let uname = rustix::system::uname();
-        let hostname = uname.nodename().to_string_lossy();
+        let hostname = config.host.clone().unwrap_or_else(node_name);
         let mut roster = Roster::new(limits, hostname.into(), cgroups.root_id());
         roster.runtimes.undecided = !askers.is_empty();
         Self {

@@ -54,6 +54,7 @@ impl From<&Census> for CensusConfig {
             cri_sockets: census.cri_sockets.clone(),
             retention: census.retention.0,
             patience: census.patience.0,
+            host: census.host.clone(),
             ..Self::default()
         }
     }

@@ -11,6 +11,7 @@ use super::units::{ByteSize, Interval};
 pub use super::events::EventType;
 pub use super::selector::Selector;
 pub use super::target::{SyslogFacility, SyslogTarget};
+pub use crate::census::ServiceBy;
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -229,18 +230,10 @@ pub struct Census {
     pub patience: Interval,
     /// What makes containers one service. The first that knows a service of either one decides.
     pub service_by: Vec<ServiceBy>,
-}
-
-/// What makes containers one service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ServiceBy {
-    /// The same compose project and service.
-    Compose,
-    /// The same namespace and the same workload label on the pods.
-    Kubernetes,
-    /// The same image: the weakest.
-    Image,
+    /// The cluster that this host is of, for every event.
+    pub cluster: Option<String>,
+    /// What this host is called in every event; the kernel's node name when it is not given.
+    pub host: Option<String>,
 }
 
 impl Default for Census {
@@ -258,7 +251,9 @@ impl Default for Census {
             .into(),
             retention: Interval::seconds(3_600),
             patience: Interval::milliseconds(300),
-            service_by: vec![ServiceBy::Compose, ServiceBy::Kubernetes, ServiceBy::Image],
+            service_by: ServiceBy::ORCHESTRATORS.to_vec(),
+            cluster: None,
+            host: None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a value must satisfy beyond its type.
 
-use super::{Config, Interval, Ledger, Origin, Setting, error::ConfigError};
+use super::{Census, Config, Interval, Ledger, Origin, Setting, error::ConfigError};
 
 /// Largest ring that makes sense: the kernel pins all of it.
 const RING_SIZE_MAX: u64 = 1 << 30;
@@ -16,6 +16,7 @@ pub(super) fn validate(config: &Config, settings: &[Setting]) -> Vec<ConfigError
     sensor(config, &mut checks);
     paths(config, &mut checks);
     limits(config, &mut checks);
+    census(&config.census, &mut checks);
     checks.errors
 }
 
@@ -122,6 +123,22 @@ fn paths(config: &Config, checks: &mut Checks<'_>) {
                 hint,
             );
         }
+    }
+}
+
+fn census(census: &Census, checks: &mut Checks<'_>) {
+    for (name, key) in [
+        (&census.cluster, "census.cluster"),
+        (&census.host, "census.host"),
+    ] {
+        let is_name =
+            |name: &String| (1..=255).contains(&name.len()) && !name.chars().any(char::is_control);
+        checks.require(
+            name.as_ref().is_none_or(is_name),
+            key,
+            "is not a name of 1 to 255 bytes without control characters",
+            "leave it out if there is none",
+        );
     }
 }
 

@@ -24,7 +24,7 @@ use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    alert::{self, AlertStage, Overflow, Sink, SinkFormat, escape::Hostile},
+    alert::{self, AlertStage, Naming, Overflow, Sink, SinkFormat, escape::Hostile},
     census::{Census, CensusConfig},
     config::Config,
     ledger::{self, Ledger},
@@ -127,8 +127,8 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
         process_figures,
     );
     let sinks = sinks(config).map_err(io_error("cannot open the sinks"))?;
-    let stage =
-        AlertStage::new(&config.alert, resolver, sinks).service_by(&config.census.service_by);
+    let stage = AlertStage::new(&config.alert, resolver, sinks)
+        .naming(Naming::of_host(&config.census));
     let (findings, alerts) = alert::spawn(stage, &config.alert, upstream)
         .map_err(io_error("cannot start the alert thread"))?;
     let followed = processes::start(follower, config, Arc::clone(&census), findings.clone())

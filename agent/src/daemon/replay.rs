@@ -8,7 +8,7 @@ use hydrophone_inspect::{
 
 use super::Rules;
 use crate::{
-    alert::{AlertStage, CaptureResolver, Overflow, Sink, SinkFormat},
+    alert::{AlertStage, CaptureResolver, Naming, Overflow, Sink, SinkFormat},
     config::Config,
     intake::capture::{Capture, Summary},
     telemetry::{self, QueueLosses, Upstream},
@@ -24,7 +24,8 @@ pub fn replay(config: &Config, rules: &Rules, path: &Path) -> anyhow::Result<Sum
     let mut capture = Capture::open(path)?;
     let format = SinkFormat::for_stdout(config.alert.format);
     let sink = Sink::stdout(&config.sinks.stdout, format, Overflow::Wait)?;
-    let mut stage = AlertStage::new(&config.alert, CaptureResolver, vec![sink]);
+    let mut stage = AlertStage::new(&config.alert, CaptureResolver, vec![sink])
+        .naming(Naming::of_capture(&config.census));
     let mut inspector = Inspector::new(Arc::clone(&rules.engine), InspectorLimits::from(config));
     let mut correlator = Correlator::new((&config.behavior).into());
     correlator.filter_by(rules.engine.filters());

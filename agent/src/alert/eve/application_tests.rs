@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    alert::{escape::Formatter, eve, fixtures},
+    alert::{Naming, escape::Formatter, eve, fixtures},
     config,
 };
 
@@ -205,7 +205,8 @@ fn an_event_names_protocol_and_transaction() {
     let transaction = record(AppProtocol::Ftp, fields, &[]);
     alert.finding.context.application = Some(std::sync::Arc::new(transaction));
     let mut out = Vec::new();
-    eve::write_alert(&alert, (&config::Alert::default()).into(), &mut out).unwrap();
+    let form = (&config::Alert::default()).into();
+    eve::write_alert(&alert, &Naming::default(), form, &mut out).unwrap();
     let event: serde_json::Value = serde_json::from_slice(&out).unwrap();
     assert_eq!(event["app_proto"], "ftp");
     assert_eq!(event["tx_id"], 2);

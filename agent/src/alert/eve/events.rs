@@ -10,7 +10,12 @@ use hydrophone_inspect::{
 use serde::Serialize;
 
 use super::{FlowFields, application, head::Head, write};
-use crate::{alert::time::EveTime, census::Identity, config::EventType, process::Report};
+use crate::{
+    alert::{Naming, time::EveTime},
+    census::Identity,
+    config::EventType,
+    process::Report,
+};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -36,6 +41,7 @@ pub struct Located {
 /// As [`super::write_alert`].
 pub fn write_events(
     located: &Located,
+    naming: &Naming,
     out: &mut Vec<u8>,
     each: &mut dyn FnMut(&'static str, &[u8]),
 ) -> io::Result<()> {
@@ -50,6 +56,7 @@ pub fn write_events(
             ends,
             &located.processes,
             located.interface.as_deref(),
+            naming,
         );
         let head = match &body {
             Body::Flow(flow) => head.speaking(flow.app_proto),

@@ -6,7 +6,7 @@ use hydrophone_inspect::{
 use serde_json::{Value, json};
 
 use super::*;
-use crate::alert::fixtures;
+use crate::alert::{Naming, fixtures};
 
 const C: bool = false;
 
@@ -24,11 +24,16 @@ fn located(event: Box<Event>) -> Located {
 fn lines(event: Box<Event>) -> Vec<Value> {
     let mut lines = Vec::new();
     let mut out = Vec::new();
-    write_events(&located(event), &mut out, &mut |name, line| {
-        let value: Value = serde_json::from_slice(line).unwrap();
-        assert_eq!(value["event_type"], name);
-        lines.push(value);
-    })
+    write_events(
+        &located(event),
+        &Naming::default(),
+        &mut out,
+        &mut |name, line| {
+            let value: Value = serde_json::from_slice(line).unwrap();
+            assert_eq!(value["event_type"], name);
+            lines.push(value);
+        },
+    )
     .unwrap();
     lines
 }

@@ -5,16 +5,34 @@ use std::{borrow::Cow, collections::BTreeMap, net::IpAddr};
 use hydrophone_inspect::{Context, Endpoint, Translation, packet::SocketId};
 use serde::Serialize;
 
+use super::{owner::OwnerFields, process::ProcessFields};
+
 use crate::{
-    alert::{escape::Hostile, time::EveTime},
+    alert::{Naming, escape::Hostile, time::EveTime},
     census::{
-        Container, Identity, PodSandbox, Runtime, UnknownReason,
+        Container, Identity, PodSandbox, Runtime, ServiceBy, UnknownReason,
         identity::{Evidence as IdentityEvidence, Host},
     },
     process::Report,
 };
 
-use super::process::ProcessFields;
+/// Where an event is from: part of every one.
+#[derive(Serialize)]
+pub(super) struct SensorFields<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<Hostile<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<Hostile<'a>>,
+}
+
+impl<'a> SensorFields<'a> {
+    pub(super) fn new(naming: &'a Naming) -> Self {
+        Self {
+            host: naming.host.as_deref().map(Hostile),
+            cluster: naming.cluster.as_deref().map(Hostile),
+        }
+    }
+}
 
 /// Labels of a container that an event carries; `labels_omitted` counts the others.
 pub const LABELS_MAX: usize = 32;
@@ -28,6 +46,8 @@ pub(super) struct Head<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     in_iface: Option<Hostile<'a>>,
     event_type: &'static str,
+    #[serde(flatten)]
+    sensor: SensorFields<'a>,
     src_ip: IpAddr,
     #[serde(skip_serializing_if = "Option::is_none")]
     src_port: Option<u16>,
@@ -63,10 +83,12 @@ impl<'a> Head<'a> {
         [source, destination]: [&'a Identity; 2],
         processes: &'a [Option<Report>; 2],
         interface: Option<&'a str>,
+        naming: &'a Naming,
     ) -> Self {
         let [src_process, dst_process] = processes
             .each_ref()
             .map(|report| report.as_ref().map(ProcessFields::new));
+        let by = &naming.service_by;
         let application = context.application.as_deref();
         let has_ports = protocol_has_ports(context.protocol);
         let port = |end: &Endpoint| has_ports.then_some(end.socket.port);
@@ -75,6 +97,7 @@ impl<'a> Head<'a> {
             flow_id: context.flow.id,
             in_iface: interface.map(Hostile),
             event_type,
+            sensor: SensorFields::new(naming),
             src_ip: context.source.socket.address,
             src_port: port(&context.source),
             dest_ip: context.destination.socket.address,
@@ -94,8 +117,8 @@ impl<'a> Head<'a> {
                 .translation
                 .as_deref()
                 .map(|translation| NatFields::new(translation, has_ports)),
-            src_container: EndpointIdentity::new(source),
-            dst_container: EndpointIdentity::new(destination),
+            src_container: EndpointIdentity::new(source, by),
+            dst_container: EndpointIdentity::new(destination, by),
             src_process,
             dst_process,
         }
@@ -176,11 +199,11 @@ pub(super) enum EndpointIdentity<'a> {
 }
 
 impl<'a> EndpointIdentity<'a> {
-    pub(super) fn new(identity: &'a Identity) -> Self {
+    pub(super) fn new(identity: &'a Identity, service_by: &[ServiceBy]) -> Self {
         match identity {
-            Identity::Container { container, or, by } => {
-                Self::Container(Box::new(ContainerFields::new(container, or, *by)))
-            }
+            Identity::Container { container, or, by } => Self::Container(Box::new(
+                ContainerFields::new(container, or, *by, service_by),
+            )),
             Identity::Host(Host {
                 hostname,
                 cgroup_path,
@@ -202,10 +225,8 @@ pub(super) struct ContainerFields<'a> {
     labels: BTreeMap<Hostile<'a>, Hostile<'a>>,
     #[serde(skip_serializing_if = "is_zero")]
     labels_omitted: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    compose_project: Option<Hostile<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    compose_service: Option<Hostile<'a>>,
+    #[serde(flatten)]
+    owner: OwnerFields<'a>,
     runtime: Runtime,
     #[serde(skip_serializing_if = "Option::is_none")]
     pod: Option<PodFields<'a>>,
@@ -262,6 +283,7 @@ impl<'a> ContainerFields<'a> {
         container: &'a Container,
         or: &'a [std::sync::Arc<Container>],
         by: IdentityEvidence,
+        service_by: &[ServiceBy],
     ) -> Self {
         let hostile = |(key, value): (&'a String, &'a String)| (Hostile(key), Hostile(value));
         Self {
@@ -276,8 +298,7 @@ impl<'a> ContainerFields<'a> {
                 .map(hostile)
                 .collect(),
             labels_omitted: container.labels.len().saturating_sub(LABELS_MAX),
-            compose_project: container.compose_project.as_deref().map(Hostile),
-            compose_service: container.compose_service.as_deref().map(Hostile),
+            owner: OwnerFields::new(container, service_by),
             runtime: container.runtime,
             pod: container.pod.as_ref().map(PodFields::from),
             pid: container.pid,

@@ -4,8 +4,14 @@ use std::io;
 
 use serde::Serialize;
 
-use super::{AlertFields, head::EndpointIdentity, process::ProcessFields, write};
+use super::{
+    AlertFields,
+    head::{EndpointIdentity, SensorFields},
+    process::ProcessFields,
+    write,
+};
 use crate::alert::{
+    Naming,
     escape::Hostile,
     local::{Local, Party, RawSocket, Subject, UnixSocket},
     time::EveTime,
@@ -16,8 +22,8 @@ use crate::alert::{
 ///
 /// # Errors
 /// As [`super::write_alert`].
-pub fn write_local(local: &Local, out: &mut Vec<u8>) -> io::Result<()> {
-    write(&LocalEvent::new(local), out)
+pub fn write_local(local: &Local, naming: &Naming, out: &mut Vec<u8>) -> io::Result<()> {
+    write(&LocalEvent::new(local, naming), out)
 }
 
 /// `event_type` of what is no alert.
@@ -33,6 +39,8 @@ pub const fn local_type(local: &Local) -> &'static str {
 struct LocalEvent<'a> {
     timestamp: EveTime,
     event_type: &'static str,
+    #[serde(flatten)]
+    sensor: SensorFields<'a>,
     src_container: EndpointIdentity<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dst_container: Option<EndpointIdentity<'a>>,
@@ -73,7 +81,7 @@ struct RawFields {
 }
 
 impl<'a> LocalEvent<'a> {
-    fn new(local: &'a Local) -> Self {
+    fn new(local: &'a Local, naming: &'a Naming) -> Self {
         let signature = local.signature.as_deref();
         let process = |party: &'a Party| party.process.as_ref().map(ProcessFields::new);
         let destination = local.destination.as_ref();
@@ -84,8 +92,11 @@ impl<'a> LocalEvent<'a> {
         Self {
             timestamp: EveTime(local.timestamp),
             event_type: signature.map_or(local_type(local), |_| "alert"),
-            src_container: EndpointIdentity::new(&local.source.identity),
-            dst_container: destination.map(|it| EndpointIdentity::new(&it.identity)),
+            sensor: SensorFields::new(naming),
+            src_container: EndpointIdentity::new(&local.source.identity, &naming.service_by),
+            dst_container: destination.map(|it| {
+                EndpointIdentity::new(&it.identity, &naming.service_by)
+            }),
             src_process: process(&local.source),
             dst_process: destination.and_then(process),
             unix,
@@ -156,7 +167,7 @@ mod tests {
 
     fn event(local: &Local) -> Value {
         let mut out = Vec::new();
-        write_local(local, &mut out).unwrap();
+        write_local(local, &Naming::default(), &mut out).unwrap();
         serde_json::from_slice(&out).unwrap()
     }
 
