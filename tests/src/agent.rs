@@ -224,6 +224,12 @@ impl Agent {
         found.with_context(|| format!("no stats\n{}", self.account()))
     }
 
+    /// All lines of standard output so far.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        self.stdout.lock().0.clone()
+    }
+
     /// All events so far.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {

@@ -2,12 +2,15 @@
 //! carry a terminal's control sequence, reorder what a reader sees, or be of unbounded length.
 
 use core::fmt::{self, Write as _};
-use std::io;
+use std::{borrow::Cow, io};
 
 use serde::{Serialize, Serializer};
 
-/// Longest string that is passed on, in bytes; the rest is cut and shown as `…`.
+/// Longest string that is passed on, in bytes as JSON has them, so that escapes do not make it
+/// longer; the rest is cut and shown as `…`.
 pub(crate) const STRING_MAX: usize = 512;
+/// The same for names of which an event has many.
+pub(super) const NAME_MAX: usize = 256;
 
 /// Control characters (C0, DEL, C1: U+009B starts a control sequence) and those that reorder or
 /// hide text (Unicode TR 36 section 2.5).
@@ -18,42 +21,74 @@ fn is_deceptive(character: char) -> bool {
             | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
+/// Bytes that a character takes in a JSON string, as [`Formatter`] writes it, or more.
+fn width(character: char) -> usize {
+    match character {
+        '"' | '\\' => 2,
+        _ if is_deceptive(character) => 6 * character.len_utf16(),
+        _ => character.len_utf8(),
+    }
+}
+
+/// Bytes that a text takes in JSON, at most.
+pub(super) fn written(text: &str) -> usize {
+    Hostile(text).bounded().chars().map(width).sum()
+}
+
 /// The start of `text` that fits, and whether something was cut.
-pub(crate) fn bounded(text: &str) -> (&str, bool) {
-    let end = (0..=STRING_MAX.min(text.len()))
-        .rev()
-        .find(|end| text.is_char_boundary(*end))
-        .unwrap_or_default();
-    (text.get(..end).unwrap_or_default(), end < text.len())
+pub(crate) fn bounded(text: &str, max: usize) -> (&str, bool) {
+    let mut left = max;
+    for (at, character) in text.char_indices() {
+        match left.checked_sub(width(character)) {
+            Some(rest) => left = rest,
+            None => return (text.get(..at).unwrap_or_default(), true),
+        }
+    }
+    (text, false)
 }
 
 /// A hostile string for JSON: bounded. [`Formatter`] escapes the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Hostile<'a>(pub(crate) &'a str);
 
-impl Hostile<'_> {
+/// A hostile name for JSON: as [`Hostile`], and shorter.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Name<'a>(pub(crate) &'a str);
+
+impl Serialize for Name<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&short(self.0))
+    }
+}
+
+impl<'a> Hostile<'a> {
     /// The string that is passed on, still to be escaped.
-    pub(crate) fn bounded(&self) -> String {
-        match bounded(self.0) {
-            (text, false) => text.to_owned(),
-            (text, true) => format!("{text}…"),
+    pub(super) fn bounded(self) -> Cow<'a, str> {
+        match bounded(self.0, STRING_MAX) {
+            (text, false) => text.into(),
+            (text, true) => format!("{text}…").into(),
         }
+    }
+}
+
+/// A name of at most [`NAME_MAX`] bytes, still to be escaped.
+pub(super) fn short(name: &str) -> Cow<'_, str> {
+    match bounded(name, NAME_MAX) {
+        (name, false) => name.into(),
+        (name, true) => format!("{name}…").into(),
     }
 }
 
 impl Serialize for Hostile<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match bounded(self.0) {
-            (text, false) => serializer.serialize_str(text),
-            (text, true) => serializer.collect_str(&format_args!("{text}…")),
-        }
+        serializer.serialize_str(&self.bounded())
     }
 }
 
 /// A hostile string for a terminal: bounded, deceptive characters as `\u{9b}`, no line breaks.
 impl fmt::Display for Hostile<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (text, cut) = bounded(self.0);
+        let (text, cut) = bounded(self.0, STRING_MAX);
         for character in text.chars() {
             if character == '\\' {
                 f.write_str("\\\\")?;
@@ -172,6 +207,37 @@ impl Serialize for Printable<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_escape_makes_a_string_longer_than_its_bound() {
+        for character in [
+            'a',
+            '"',
+            '\\',
+            '\n',
+            '\0',
+            '\x7f',
+            '\u{9b}',
+            'é',
+            '\u{e0041}',
+            '漢',
+        ] {
+            let text = character.to_string().repeat(70_000);
+            let mut json = Vec::new();
+            let mut serializer = serde_json::Serializer::with_formatter(&mut json, Formatter);
+            Hostile(&text).serialize(&mut serializer).unwrap();
+            // Two quotes and the ellipsis.
+            assert!(
+                json.len() <= STRING_MAX + 5,
+                "{character:?}: {}",
+                json.len()
+            );
+            assert!(json.len() - 2 <= written(&text), "{character:?}");
+            assert!(Hostile(&text).to_string().len() <= STRING_MAX + 3);
+            assert!(short(&text).len() <= NAME_MAX + 3);
+        }
+        assert_eq!(short("web"), "web");
+    }
 
     /// The vectors of RFC 4648 section 10.
     #[test]

@@ -30,6 +30,7 @@ pub(super) use head::protocol_name;
 use head::{Head, SensorFields};
 pub use head::{LABELS_MAX, OTHERS_MAX};
 pub use local::{local_type, write_local};
+pub(crate) use owner::OwnerFields;
 
 /// How an alert shows its payload.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +50,11 @@ impl From<&config::Alert> for PayloadForm {
     }
 }
 
+/// Longest event without what `alert.payload` and `alert.packet` ask for, in bytes: with a syslog
+/// header it fits into a datagram (65,507 bytes of UDP over IPv4). All that two containers may choose
+/// is bounded one by one; should it be longer together, the longest parts are left out.
+pub const EVENT_MAX: usize = 60_000;
+
 /// Appends an `alert` event without a line end.
 ///
 /// # Errors
@@ -59,7 +65,14 @@ pub fn write_alert(
     payload: PayloadForm,
     out: &mut Vec<u8>,
 ) -> io::Result<()> {
-    write(&AlertEvent::new(alert, naming, payload), out)
+    let mut event = AlertEvent::new(alert, naming, payload);
+    let evidence = &event.evidence;
+    let asked_for = evidence.payload.map_or(0, |bytes| bytes.0.len() * 2)
+        + evidence
+            .payload_printable
+            .map_or(0, |bytes| bytes.0.len() * 2)
+        + evidence.packet.map_or(0, |bytes| bytes.0.len() * 2);
+    write_bounded(&mut event, EVENT_MAX + asked_for, out)
 }
 
 /// Appends a `stats` event without a line end.
@@ -86,6 +99,31 @@ pub fn write_stats(
 fn write<T: Serialize>(event: &T, out: &mut Vec<u8>) -> io::Result<()> {
     event.serialize(&mut serde_json::Serializer::with_formatter(out, Formatter))?;
     Ok(())
+}
+
+/// What has parts that may be long.
+trait Reduce: Serialize {
+    /// Leaves them out.
+    fn reduce(&mut self);
+}
+
+/// Writes an event, reduced if it would be longer than `max` bytes.
+fn write_bounded(event: &mut impl Reduce, max: usize, out: &mut Vec<u8>) -> io::Result<()> {
+    let start = out.len();
+    write(event, out)?;
+    if out.len() - start > max {
+        out.truncate(start);
+        event.reduce();
+        write(event, out)?;
+    }
+    Ok(())
+}
+
+impl Reduce for AlertEvent<'_> {
+    fn reduce(&mut self) {
+        self.head.reduce();
+        self.application = None;
+    }
 }
 
 #[derive(Serialize)]

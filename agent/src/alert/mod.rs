@@ -10,6 +10,7 @@ mod pipeline;
 pub mod sinks;
 mod stage;
 pub mod storm;
+mod tally;
 pub mod text;
 pub(crate) mod time;
 
@@ -29,6 +30,7 @@ pub use naming::Naming;
 pub use pipeline::{AlertThread, FindingQueue, spawn};
 pub use sinks::{Overflow, Sink, SinkFormat};
 pub use stage::AlertStage;
+pub use tally::{EndCounts, SERVICES_MAX, ServiceTally};
 
 /// Says who is at one end of a flow. Called once for each end of a finding, never for a packet.
 pub trait Resolve {

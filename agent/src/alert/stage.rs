@@ -11,6 +11,7 @@ use super::{
     local::Local,
     sinks::{Event, EventKind, Sink, SinkFormat},
     storm::StormLimit,
+    tally::ServiceTally,
     text,
 };
 use crate::{
@@ -30,6 +31,7 @@ pub struct AlertStage<R> {
     events: u64,
     storm: StormLimit<Alert>,
     local_storm: StormLimit<Local>,
+    services: ServiceTally,
     sinks: Vec<Sink>,
     payload: eve::PayloadForm,
     started: Instant,
@@ -49,6 +51,7 @@ impl<R: Resolve> AlertStage<R> {
             events: 0,
             storm: StormLimit::new(&config.storm),
             local_storm: StormLimit::new(&config.storm),
+            services: ServiceTally::default(),
             sinks,
             payload: config.into(),
             started: Instant::now(),
@@ -127,6 +130,7 @@ impl<R: Resolve> AlertStage<R> {
                 events_lost: lost.events,
                 ..self.figures()
             },
+            services: self.services.clone(),
             sinks: self
                 .sinks
                 .iter()
@@ -246,6 +250,8 @@ impl<R: Resolve> FindingSink for AlertStage<R> {
             self.unmet += 1;
             return;
         }
+        self.services
+            .count(&source, &destination, &self.naming.service_by);
         let alert = Alert {
             processes: self.processes(context, [&source, &destination], true),
             source,

@@ -15,9 +15,9 @@ use super::{Exit, Failure, ledger, options::ConfigOptions};
 use crate::{
     alert::{
         escape::{self, Hostile},
-        eve::PodFields,
+        eve::{OwnerFields, PodFields},
     },
-    census::{Census, CensusConfig, Container, Snapshot, UnknownReason},
+    census::{Census, CensusConfig, Container, ServiceBy, Snapshot, UnknownReason},
     config::Config,
 };
 
@@ -29,6 +29,14 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 pub(super) struct ContainersArgs {
     #[command(flatten)]
     config: ConfigOptions,
+
+    /// Sort by what containers belong to, and show it first
+    #[arg(long, value_name = "WHAT")]
+    by: Option<GroupBy>,
+
+    /// Only those that belong to this
+    #[arg(long, value_name = "NAME", requires = "by")]
+    only: Option<String>,
 
     /// A table, or JSON with one object a line
     #[arg(long, short, default_value = "text")]
@@ -45,6 +53,61 @@ pub(super) enum TableFormat {
     Json,
 }
 
+/// What containers are grouped by.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum GroupBy {
+    /// As census.service_by has it
+    Service,
+    /// Kubernetes namespace and pod
+    Pod,
+    /// Pod, ECS task, Nomad allocation or Swarm task
+    Task,
+    /// Kubernetes or Nomad namespace, Swarm stack or Compose project
+    Namespace,
+    /// Image reference
+    Image,
+}
+
+impl GroupBy {
+    /// What a container belongs to; empty when that is nothing.
+    fn of(self, container: &Container, service_by: &[ServiceBy]) -> String {
+        let owner = &container.owner;
+        let group = match self {
+            Self::Service => container
+                .service(service_by)
+                .map(|service| service.to_string()),
+            Self::Pod => owner
+                .kubernetes
+                .as_ref()
+                .map(|of| format!("{}/{}", of.namespace, of.pod)),
+            Self::Task => owner.task().map(str::to_owned),
+            Self::Namespace => owner.namespace().map(str::to_owned),
+            Self::Image => Some(container.image.clone()),
+        };
+        group.unwrap_or_default()
+    }
+}
+
+/// A container, with the group that was asked for.
+type Grouped<'a> = (Option<String>, &'a Container);
+
+/// The containers that are asked for, in the order of their groups, else in that of the snapshot.
+fn grouped<'a>(
+    args: &ContainersArgs,
+    snapshot: &'a Snapshot,
+    service_by: &[ServiceBy],
+) -> Vec<Grouped<'a>> {
+    let of = |container| args.by.map(|by| by.of(container, service_by));
+    let mut containers: Vec<Grouped<'a>> = snapshot
+        .containers()
+        .iter()
+        .map(|container| (of(container), &**container))
+        .filter(|(group, _)| args.only.is_none() || *group == args.only)
+        .collect();
+    containers.sort_by(|(one, _), (other, _)| one.cmp(other));
+    containers
+}
+
 pub(super) fn execute(args: &ContainersArgs) -> Result<Exit, Failure> {
     let config = args.config.load(Vec::new())?;
     if let Some(at) = &args.at {
@@ -54,10 +117,12 @@ pub(super) fn execute(args: &ContainersArgs) -> Result<Exit, Failure> {
     }
     let census = look(&config)?;
     let snapshot = census.snapshot();
+    let service_by = &config.census.service_by;
+    let containers = grouped(args, &snapshot, service_by);
     let mut out = Vec::new();
     match args.format {
-        TableFormat::Text => write_table(&mut out, &snapshot)?,
-        TableFormat::Json => write_json(&mut out, &snapshot)?,
+        TableFormat::Text => write_table(&mut out, &containers, args.by.is_some())?,
+        TableFormat::Json => write_json(&mut out, &containers, service_by)?,
     }
     io::stdout().write_all(&out)?;
     Ok(Exit::Ok)
@@ -91,10 +156,14 @@ async fn informed(census: &Census) {
 
 #[derive(Serialize)]
 struct Row<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<Hostile<'a>>,
     id: Hostile<'a>,
     name: Hostile<'a>,
     image: Hostile<'a>,
     image_digest: Hostile<'a>,
+    #[serde(flatten)]
+    owner: OwnerFields<'a>,
     runtime: crate::census::Runtime,
     #[serde(skip_serializing_if = "Option::is_none")]
     pod: Option<PodFields<'a>>,
@@ -116,12 +185,14 @@ struct LinkField<'a> {
 }
 
 impl<'a> Row<'a> {
-    fn new(container: &'a Container) -> Self {
+    fn new((group, container): &'a Grouped<'a>, service_by: &[ServiceBy]) -> Self {
         Self {
+            group: group.as_deref().map(Hostile),
             id: Hostile(&container.id),
             name: Hostile(&container.name),
             image: Hostile(&container.image),
             image_digest: Hostile(&container.image_digest),
+            owner: OwnerFields::new(container, service_by),
             runtime: container.runtime,
             pod: container.pod.as_ref().map(PodFields::from),
             pid: container.pid,
@@ -143,9 +214,13 @@ impl<'a> Row<'a> {
     }
 }
 
-fn write_json(out: &mut Vec<u8>, snapshot: &Snapshot) -> io::Result<()> {
-    for container in snapshot.containers() {
-        Row::new(container).serialize(&mut serde_json::Serializer::with_formatter(
+fn write_json(
+    out: &mut Vec<u8>,
+    containers: &[Grouped<'_>],
+    service_by: &[ServiceBy],
+) -> io::Result<()> {
+    for container in containers {
+        Row::new(container, service_by).serialize(&mut serde_json::Serializer::with_formatter(
             &mut *out,
             escape::Formatter,
         ))?;
@@ -154,7 +229,8 @@ fn write_json(out: &mut Vec<u8>, snapshot: &Snapshot) -> io::Result<()> {
     Ok(())
 }
 
-const HEADINGS: [&str; 9] = [
+const HEADINGS: [&str; 10] = [
+    "GROUP",
     "NAME",
     "POD",
     "ID",
@@ -166,7 +242,7 @@ const HEADINGS: [&str; 9] = [
     "ADDRESSES",
 ];
 
-fn cells(container: &Container) -> [String; 9] {
+fn cells((group, container): &Grouped<'_>) -> [String; 10] {
     let dash = |text: String| {
         if text.is_empty() {
             "-".to_owned()
@@ -186,10 +262,12 @@ fn cells(container: &Container) -> [String; 9] {
                 .collect(),
         )
     };
+    let id = container.id.get(..12).unwrap_or(&container.id);
     [
+        dash(Hostile(group.as_deref().unwrap_or_default()).to_string()),
         dash(Hostile(&container.name).to_string()),
         dash(pod_of(container)),
-        container.id.get(..12).unwrap_or(&container.id).to_owned(),
+        Hostile(id).to_string(),
         container.runtime.to_string(),
         dash(Hostile(&container.image).to_string()),
         container.pid.to_string(),
@@ -211,24 +289,25 @@ fn pod_of(container: &Container) -> String {
     })
 }
 
-fn write_table(out: &mut impl Write, snapshot: &Snapshot) -> io::Result<()> {
-    if snapshot.containers().is_empty() {
+/// The first column only with groups.
+fn write_table(
+    out: &mut impl Write,
+    containers: &[Grouped<'_>],
+    with_groups: bool,
+) -> io::Result<()> {
+    if containers.is_empty() {
         return writeln!(out, "no container is running");
     }
     let mut rows = vec![HEADINGS.map(str::to_owned)];
-    rows.extend(
-        snapshot
-            .containers()
-            .iter()
-            .map(|container| cells(container)),
-    );
-    write_rows(out, &rows)
+    rows.extend(containers.iter().map(cells));
+    write_rows(out, &rows, usize::from(!with_groups))
 }
 
-/// Writes rows in columns as wide as they need.
+/// Writes rows in columns as wide as they need, without the first `skipped`.
 pub(super) fn write_rows<const N: usize>(
     out: &mut impl Write,
     rows: &[[String; N]],
+    skipped: usize,
 ) -> io::Result<()> {
     let mut widths = [0; N];
     for row in rows {
@@ -240,6 +319,7 @@ pub(super) fn write_rows<const N: usize>(
         let padded: Vec<String> = row
             .iter()
             .zip(widths)
+            .skip(skipped)
             .map(|(cell, width)| format!("{cell:<width$}"))
             .collect();
         writeln!(out, "{}", padded.join("  ").trim_end())?;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    alert::escape::bounded,
+    alert::escape::{STRING_MAX, bounded},
     census::{Container, Listening, Runtime, UnknownReason},
 };
 
@@ -187,7 +187,7 @@ impl From<&Container> for Facts {
 
 /// The start of a text: as much as events have of it.
 fn cut(text: &str) -> String {
-    bounded(text).0.to_owned()
+    bounded(text, STRING_MAX).0.to_owned()
 }
 
 fn mac(octets: &[u8; 6]) -> String {

@@ -6,7 +6,7 @@ use hydrophone_common::counter::{Counter, Hook, Outcome};
 use hydrophone_inspect::{Anomaly, BehaviorStats, InspectorStats, ViewsStats};
 use serde::Serialize;
 
-use crate::{census::CensusFigures, ledger, probe::HookCounters};
+use crate::{alert::ServiceTally, census::CensusFigures, ledger, probe::HookCounters};
 
 /// Figures by name.
 pub type Figures = BTreeMap<&'static str, u64>;
@@ -316,6 +316,8 @@ pub struct Stats {
     pub processes: Figures,
     /// Alert stage.
     pub alert: AlertFigures,
+    /// Findings by the service at each end.
+    pub services: ServiceTally,
     /// Sinks by name.
     pub sinks: BTreeMap<String, SinkFigures>,
 }

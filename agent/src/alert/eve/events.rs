@@ -9,7 +9,7 @@ use hydrophone_inspect::{
 };
 use serde::Serialize;
 
-use super::{FlowFields, application, head::Head, write};
+use super::{EVENT_MAX, FlowFields, Reduce, application, head::Head, write_bounded};
 use crate::{
     alert::{Naming, time::EveTime},
     census::Identity,
@@ -62,7 +62,7 @@ pub fn write_events(
             Body::Flow(flow) => head.speaking(flow.app_proto),
             Body::Application(_) => head,
         };
-        write(&Line { head, body }, out)?;
+        write_bounded(&mut Line { head, body }, EVENT_MAX, out)?;
         each(of.name(), out);
         Ok(())
     };
@@ -85,6 +85,15 @@ struct Line<'a> {
     head: Head<'a>,
     #[serde(flatten)]
     body: Body<'a>,
+}
+
+impl Reduce for Line<'_> {
+    fn reduce(&mut self) {
+        self.head.reduce();
+        if let Body::Application(objects) = &mut self.body {
+            *objects = application::Object::default();
+        }
+    }
 }
 
 #[derive(Serialize)]

@@ -8,7 +8,11 @@ use serde::Serialize;
 use super::{owner::OwnerFields, process::ProcessFields};
 
 use crate::{
-    alert::{Naming, escape::Hostile, time::EveTime},
+    alert::{
+        Naming,
+        escape::{Hostile, written},
+        time::EveTime,
+    },
     census::{
         Container, Identity, PodSandbox, Runtime, ServiceBy, UnknownReason,
         identity::{Evidence as IdentityEvidence, Host},
@@ -36,6 +40,8 @@ impl<'a> SensorFields<'a> {
 
 /// Labels of a container that an event carries; `labels_omitted` counts the others.
 pub const LABELS_MAX: usize = 32;
+/// Bytes of JSON that they may take together.
+const LABELS_BYTES: usize = 4_096;
 /// Other containers in the same namespace that an event names.
 pub const OTHERS_MAX: usize = 8;
 
@@ -67,6 +73,10 @@ pub(super) struct Head<'a> {
     hook: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     nat: Option<NatFields>,
+    /// Labels, other containers and the objects of the application and of owners are left out:
+    /// together they were too long.
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
+    reduced: bool,
     src_container: EndpointIdentity<'a>,
     dst_container: EndpointIdentity<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -117,10 +127,21 @@ impl<'a> Head<'a> {
                 .translation
                 .as_deref()
                 .map(|translation| NatFields::new(translation, has_ports)),
+            reduced: false,
             src_container: EndpointIdentity::new(source, by),
             dst_container: EndpointIdentity::new(destination, by),
             src_process,
             dst_process,
+        }
+    }
+
+    /// Leaves out what may be long, and says so.
+    pub(super) fn reduce(&mut self) {
+        self.reduced = true;
+        for end in [&mut self.src_container, &mut self.dst_container] {
+            if let EndpointIdentity::Container(container) = end {
+                container.reduce();
+            }
         }
     }
 
@@ -222,7 +243,7 @@ pub(super) struct ContainerFields<'a> {
     name: Hostile<'a>,
     image: Hostile<'a>,
     image_digest: Hostile<'a>,
-    labels: BTreeMap<Hostile<'a>, Hostile<'a>>,
+    labels: BTreeMap<Cow<'a, str>, Hostile<'a>>,
     #[serde(skip_serializing_if = "is_zero")]
     labels_omitted: usize,
     #[serde(flatten)]
@@ -278,26 +299,47 @@ fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
+/// The labels that fit. Of those that are the same once they are cut there is one: no reader is to
+/// see a member of an object twice.
+fn labels(container: &Container) -> BTreeMap<Cow<'_, str>, Hostile<'_>> {
+    let mut left = LABELS_BYTES;
+    let mut labels = BTreeMap::new();
+    for (key, value) in &container.labels {
+        let rest = left.checked_sub(written(key) + written(value));
+        let key = Hostile(key).bounded();
+        match rest {
+            Some(rest) if labels.len() < LABELS_MAX && !labels.contains_key(&key) => {
+                left = rest;
+                labels.insert(key, Hostile(value));
+            }
+            _ => {}
+        }
+    }
+    labels
+}
+
 impl<'a> ContainerFields<'a> {
+    /// Leaves out what may be long.
+    fn reduce(&mut self) {
+        self.labels_omitted += std::mem::take(&mut self.labels).len();
+        self.owner.reduce();
+        self.or.clear();
+    }
+
     fn new(
         container: &'a Container,
         or: &'a [std::sync::Arc<Container>],
         by: IdentityEvidence,
         service_by: &[ServiceBy],
     ) -> Self {
-        let hostile = |(key, value): (&'a String, &'a String)| (Hostile(key), Hostile(value));
+        let labels = labels(container);
         Self {
             id: Hostile(&container.id),
             name: Hostile(&container.name),
             image: Hostile(&container.image),
             image_digest: Hostile(&container.image_digest),
-            labels: container
-                .labels
-                .iter()
-                .take(LABELS_MAX)
-                .map(hostile)
-                .collect(),
-            labels_omitted: container.labels.len().saturating_sub(LABELS_MAX),
+            labels_omitted: container.labels.len() - labels.len(),
+            labels,
             owner: OwnerFields::new(container, service_by),
             runtime: container.runtime,
             pod: container.pod.as_ref().map(PodFields::from),

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::{
-    alert::escape::Hostile,
+    alert::escape::{Name, short},
     census::{
         Container, ServiceBy,
         owner::{Compose, Ecs, Kubernetes, Nomad, Swarm, Workload, WorkloadKind},
@@ -29,11 +29,23 @@ pub(crate) struct OwnerFields<'a> {
 }
 
 impl<'a> OwnerFields<'a> {
+    /// Leaves all but the service out.
+    pub(super) fn reduce(&mut self) {
+        *self = Self {
+            service: self.service.take(),
+            kubernetes: None,
+            ecs: None,
+            nomad: None,
+            swarm: None,
+            compose: None,
+        };
+    }
+
     pub(crate) fn new(container: &'a Container, service_by: &[ServiceBy]) -> Self {
         let owner = &*container.owner;
         let service = container.service(service_by);
         Self {
-            service: service.map(|service| Hostile(&service.to_string()).bounded()),
+            service: service.map(|service| short(&service.to_string()).into_owned()),
             kubernetes: owner.kubernetes.as_ref().map(KubernetesFields::new),
             ecs: owner.ecs.as_ref().map(EcsFields::new),
             nomad: owner.nomad.as_ref().map(NomadFields::new),
@@ -44,30 +56,30 @@ impl<'a> OwnerFields<'a> {
 }
 
 /// A text that was not told is left out.
-fn told(text: &str) -> Option<Hostile<'_>> {
-    (!text.is_empty()).then_some(Hostile(text))
+fn told(text: &str) -> Option<Name<'_>> {
+    (!text.is_empty()).then_some(Name(text))
 }
 
 #[derive(Serialize)]
 struct KubernetesFields<'a> {
-    namespace: Hostile<'a>,
-    pod: Hostile<'a>,
+    namespace: Name<'a>,
+    pod: Name<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pod_uid: Option<Hostile<'a>>,
+    pod_uid: Option<Name<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    container: Option<Hostile<'a>>,
+    container: Option<Name<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    sandbox: Option<Hostile<'a>>,
+    sandbox: Option<Name<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     workload: Option<WorkloadFields<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    application: Option<Hostile<'a>>,
+    application: Option<Name<'a>>,
 }
 
 #[derive(Serialize)]
 struct WorkloadFields<'a> {
     kind: WorkloadKind,
-    name: Hostile<'a>,
+    name: Name<'a>,
     /// `label`, or `pod_name` when it is derived from that.
     by: &'static str,
 }
@@ -76,63 +88,63 @@ impl<'a> KubernetesFields<'a> {
     fn new(of: &'a Kubernetes) -> Self {
         let workload = |of: &'a Workload| WorkloadFields {
             kind: of.kind,
-            name: Hostile(&of.name),
+            name: Name(&of.name),
             by: if of.told { "label" } else { "pod_name" },
         };
         Self {
-            namespace: Hostile(&of.namespace),
-            pod: Hostile(&of.pod),
+            namespace: Name(&of.namespace),
+            pod: Name(&of.pod),
             pod_uid: told(&of.uid),
             container: told(&of.container),
             sandbox: told(&of.sandbox),
             workload: of.workload.as_ref().map(workload),
-            application: of.application.as_deref().map(Hostile),
+            application: of.application.as_deref().map(Name),
         }
     }
 }
 
 #[derive(Serialize)]
 struct EcsFields<'a> {
-    cluster: Hostile<'a>,
-    task: Hostile<'a>,
-    task_arn: Hostile<'a>,
-    family: Hostile<'a>,
-    revision: Hostile<'a>,
-    container: Hostile<'a>,
+    cluster: Name<'a>,
+    task: Name<'a>,
+    task_arn: Name<'a>,
+    family: Name<'a>,
+    revision: Name<'a>,
+    container: Name<'a>,
 }
 
 impl<'a> EcsFields<'a> {
     fn new(of: &'a Ecs) -> Self {
         Self {
-            cluster: Hostile(&of.cluster),
-            task: Hostile(of.task()),
-            task_arn: Hostile(&of.task_arn),
-            family: Hostile(&of.family),
-            revision: Hostile(&of.revision),
-            container: Hostile(&of.container),
+            cluster: Name(&of.cluster),
+            task: Name(of.task()),
+            task_arn: Name(&of.task_arn),
+            family: Name(&of.family),
+            revision: Name(&of.revision),
+            container: Name(&of.container),
         }
     }
 }
 
 #[derive(Serialize)]
 struct NomadFields<'a> {
-    allocation: Hostile<'a>,
+    allocation: Name<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    namespace: Option<Hostile<'a>>,
+    namespace: Option<Name<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    job: Option<Hostile<'a>>,
+    job: Option<Name<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    group: Option<Hostile<'a>>,
+    group: Option<Name<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    task: Option<Hostile<'a>>,
+    task: Option<Name<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    node: Option<Hostile<'a>>,
+    node: Option<Name<'a>>,
 }
 
 impl<'a> NomadFields<'a> {
     fn new(of: &'a Nomad) -> Self {
         Self {
-            allocation: Hostile(&of.allocation),
+            allocation: Name(&of.allocation),
             namespace: told(&of.namespace),
             job: told(&of.job),
             group: told(&of.group),
@@ -144,19 +156,19 @@ impl<'a> NomadFields<'a> {
 
 #[derive(Serialize)]
 struct SwarmFields<'a> {
-    service: Hostile<'a>,
+    service: Name<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    task: Option<Hostile<'a>>,
+    task: Option<Name<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    node: Option<Hostile<'a>>,
+    node: Option<Name<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    stack: Option<Hostile<'a>>,
+    stack: Option<Name<'a>>,
 }
 
 impl<'a> SwarmFields<'a> {
     fn new(of: &'a Swarm) -> Self {
         Self {
-            service: Hostile(&of.service),
+            service: Name(&of.service),
             task: told(&of.task),
             node: told(&of.node),
             stack: told(&of.stack),
@@ -166,17 +178,17 @@ impl<'a> SwarmFields<'a> {
 
 #[derive(Serialize)]
 struct ComposeFields<'a> {
-    project: Hostile<'a>,
+    project: Name<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    service: Option<Hostile<'a>>,
+    service: Option<Name<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    number: Option<Hostile<'a>>,
+    number: Option<Name<'a>>,
 }
 
 impl<'a> ComposeFields<'a> {
     fn new(of: &'a Compose) -> Self {
         Self {
-            project: Hostile(&of.project),
+            project: Name(&of.project),
             service: told(&of.service),
             number: told(&of.number),
         }

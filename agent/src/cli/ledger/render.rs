@@ -250,7 +250,7 @@ pub(super) fn table(out: &mut impl Write, answers: &[Answer]) -> io::Result<()> 
             joined(&facts.addresses),
         ]
     }));
-    write_rows(out, &rows)
+    write_rows(out, &rows, 0)
 }
 
 /// How the chain stands.
