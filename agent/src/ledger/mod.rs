@@ -1,9 +1,9 @@
 //! The ledger of identities: who held which cgroup id, link, MAC, address and port, and when.
 //!
-//! The census' snapshots come in, their differences ([`book`]) go to disk as JSON, one object a
+//! The census' snapshots come in, their differences (`book`) go to disk as JSON, one object a
 //! line ([`record`]), each line bound to the one before it by its hash ([`chain`]), in segment files
 //! within a budget of bytes ([`store`]). All of that is done by one thread ([`recorder`]) behind a
-//! bounded queue. Questions ([`history`], [`question`], [`mod@verify`]) read only the files: they are
+//! bounded queue. Questions ([`question`], [`mod@verify`]) read only the files: they are
 //! answered while the agent runs and after it has died.
 
 mod book;

@@ -125,8 +125,8 @@ impl Ledger {
         move || state.report()
     }
 
-    /// Writes what is in the queue and that the agent ends. A disk that does not answer is waited for
-    /// no longer than [`LAST`].
+    /// Writes what is in the queue and that the agent ends. A disk that does not answer is waited for,
+    /// three seconds at the most.
     pub fn stop(self) {
         let deadline = Instant::now() + LAST;
         let mut told = false;
