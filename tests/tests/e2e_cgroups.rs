@@ -57,6 +57,7 @@ fn a_group_inside_a_container_is_the_containers() {
         runtime: Runtime::Docker,
         path: format!("{parent}/docker-{ID}.scope"),
         cgroup_id: tree::id_of(&top.0).unwrap(),
+        nested: None,
     };
     let child_id = tree::id_of(&child.0).unwrap();
     assert_eq!(
@@ -64,7 +65,7 @@ fn a_group_inside_a_container_is_the_containers() {
         Some(Group::Container(expected.clone()))
     );
 
-    let found = tree::walk(cgroups.root(), &parent);
+    let found = tree::walk(cgroups.root(), &parent, cgroups.declared());
     assert_eq!(found.containers, [expected]);
     assert_eq!(found.host.len(), 1, "{:?}", found.host);
     assert_eq!(found.skipped, 0);

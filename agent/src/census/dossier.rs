@@ -27,6 +27,10 @@ pub(super) struct Dossier {
     pub(super) addresses: Vec<IpAddr>,
     /// Whether it is from an inspection; an event alone tells name, image and labels.
     pub(super) complete: bool,
+    /// Whether it was read from disk; what an API tells counts more.
+    pub(super) from_state: bool,
+    /// cgroups that the state names, cgroup2's first: with or without the mount point.
+    pub(super) cgroups: Vec<String>,
     /// Whether the runtime has removed the container.
     pub(super) removed: bool,
     /// The runtime that told it, by place in the configuration.
@@ -68,6 +72,7 @@ impl Dossier {
             truncate(&mut value, MAX_LABEL);
             self.labels.insert(key, value);
         }
+        self.cgroups.truncate(MAX_ADDRESSES);
         self.addresses.sort_unstable();
         self.addresses.dedup();
         self.addresses.truncate(MAX_ADDRESSES);

@@ -20,9 +20,23 @@ pub enum Runtime {
     CriO,
     /// podman (libpod).
     Podman,
+    /// An OCI runtime without a manager (runc, crun, youki), known by its state on disk.
+    Oci,
+    /// systemd-nspawn: the container is named after its machine.
+    SystemdNspawn,
+    /// LXC, LXD and Incus: likewise.
+    Lxc,
     /// Something that the cgroup path does not name.
     #[default]
     Other,
+}
+
+impl Runtime {
+    /// Whether the container's cgroup has its name, and no API knows more.
+    #[must_use]
+    pub const fn names_by_cgroup(self) -> bool {
+        matches!(self, Self::SystemdNspawn | Self::Lxc)
+    }
 }
 
 impl std::fmt::Display for Runtime {
@@ -32,6 +46,9 @@ impl std::fmt::Display for Runtime {
             Self::Containerd => "containerd",
             Self::CriO => "cri-o",
             Self::Podman => "podman",
+            Self::Oci => "oci",
+            Self::SystemdNspawn => "systemd-nspawn",
+            Self::Lxc => "lxc",
             Self::Other => "other",
         })
     }
@@ -100,10 +117,22 @@ pub struct Container {
     pub joins: Option<String>,
     /// The pod that it is in.
     pub pod: Option<PodSandbox>,
+    /// The container within it that is meant: one that this container has started itself (Docker in
+    /// Docker, kind). Its runtime cannot be asked, and whatever is in this container chose its id.
+    pub nested: Option<Nested>,
     /// Unix time in seconds at which it was seen to be gone.
     pub gone_since: Option<u64>,
     /// Why name, image and labels are missing, when they are.
     pub unknown: Option<UnknownReason>,
+}
+
+/// A container in a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nested {
+    /// Its id, as its cgroup has it.
+    pub id: String,
+    /// Runtime, as far as the cgroup path names it.
+    pub runtime: Runtime,
 }
 
 /// Why something about an end is not known.

@@ -5,6 +5,7 @@
 //! [`Snapshot`]. Readers never wait for any of them.
 
 mod announce;
+mod awaited;
 pub mod cgroup;
 mod dossier;
 pub mod identity;
@@ -69,6 +70,8 @@ pub struct CensusConfig {
     pub docker_sockets: Vec<PathBuf>,
     /// Sockets on which containerd or CRI-O speak CRI. Likewise.
     pub cri_sockets: Vec<PathBuf>,
+    /// Directories in which OCI runtimes keep the states of their containers. Likewise.
+    pub oci_state: Vec<PathBuf>,
     /// How long a container that has gone stays known.
     pub retention: Duration,
     /// How long an alert may wait for the name of a container that has just started.
@@ -94,6 +97,7 @@ impl Default for CensusConfig {
             ]
             .map(PathBuf::from)
             .into(),
+            oci_state: OCI_STATE.map(PathBuf::from).into(),
             retention: Duration::from_secs(3_600),
             patience: Duration::from_millis(300),
             host: None,
@@ -111,6 +115,7 @@ impl CensusConfig {
         [
             (RuntimeApi::Docker, &self.docker_sockets),
             (RuntimeApi::Cri, &self.cri_sockets),
+            (RuntimeApi::OciState, &self.oci_state),
         ]
         .into_iter()
         .flat_map(|(api, sockets)| sockets.iter().map(move |socket| (api, socket)))
@@ -122,6 +127,17 @@ impl CensusConfig {
         .collect()
     }
 }
+
+/// Where OCI runtimes keep their states: runc and youki by themselves, runc for containerd and for
+/// Docker, crun, and the storage of podman and CRI-O.
+pub const OCI_STATE: [&str; 6] = [
+    "/run/runc",
+    "/run/containerd/runc",
+    "/run/docker/runtime-runc",
+    "/run/crun",
+    "/run/youki",
+    "/var/lib/containers/storage/overlay-containers",
+];
 
 /// News that may wait for the census thread.
 const QUEUE: usize = 4_096;
@@ -177,7 +193,7 @@ impl Census {
         census.spawn("census-links", move |stop| {
             announce::links(monitor, &census_news, &link_counters, stop.as_fd());
         })?;
-        match Watch::open(cgroups.root(), news, counters) {
+        match Watch::open(cgroups.clone(), news, counters) {
             Ok(watch) => census.spawn("census-cgroups", move |stop| watch.run(stop.as_fd()))?,
             Err(error) => tracing::warn!(%error, "cgroups are not followed, only listed"),
         }

@@ -32,6 +32,8 @@ pub enum RuntimeApi {
     Docker,
     /// The Container Runtime Interface of containerd and CRI-O.
     Cri,
+    /// None: what an OCI runtime writes to disk.
+    OciState,
 }
 
 /// One container runtime's API.
@@ -39,7 +41,7 @@ pub enum RuntimeApi {
 pub struct RuntimeReport {
     /// How it is asked.
     pub api: RuntimeApi,
-    /// Its socket.
+    /// Its socket, or its directory of states.
     pub socket: PathBuf,
     /// Whether it can be asked.
     #[serde(flatten)]

@@ -8,7 +8,8 @@ use std::{
 };
 
 use super::{
-    cgroup::FoundContainer,
+    awaited::Awaited,
+    cgroup::{FoundContainer, path::is_below},
     dossier::Dossier,
     identity::{Container, Runtime, UnknownReason},
     links::LinkTable,
@@ -60,6 +61,8 @@ pub(super) struct Runtimes {
     pub(super) reachable: BTreeSet<usize>,
     /// Those whose socket is there and that do not answer as they should.
     pub(super) unreachable: BTreeSet<usize>,
+    /// Those of all that are no API: they tell what is on disk.
+    pub(super) states: BTreeSet<usize>,
     /// Whether some have not been tried to the end yet.
     pub(super) undecided: bool,
 }
@@ -79,6 +82,7 @@ pub(super) struct Roster {
     pub(super) links: Arc<LinkTable>,
     pub(super) host: Network,
     host_groups: Arc<HashMap<u64, Arc<str>>>,
+    pub(super) awaited: Awaited,
     root_cgroup: u64,
     /// What did not fit: containers that are there, that have gone, and host cgroups.
     pub(super) dropped: u64,
@@ -99,6 +103,7 @@ impl Roster {
             links: Arc::default(),
             host: Network::default(),
             host_groups: Arc::default(),
+            awaited: Awaited::default(),
             root_cgroup,
             dropped: 0,
         }
@@ -164,6 +169,10 @@ impl Roster {
             self.gone.pop_front();
             self.dropped += 1;
         }
+        if let Some(dossier) = self.dossiers.get_mut(&container.id) {
+            // Others are not started again, and not every runtime tells that one is removed.
+            dossier.removed |= !matches!(dossier.kind, Runtime::Docker | Runtime::Podman);
+        }
         self.drop_removed(&container.id);
         if self.limits.gone > 0 {
             self.gone.push_back(Arc::new(container));
@@ -194,6 +203,20 @@ impl Roster {
         self.host_groups = Arc::new(groups.map(|(path, id)| (id, path.into())).collect());
     }
 
+    /// The host's cgroups: path and id.
+    pub(super) fn host_groups(&self) -> Vec<(Arc<str>, u64)> {
+        let groups = self.host_groups.iter();
+        groups.map(|(id, path)| (Arc::clone(path), *id)).collect()
+    }
+
+    /// A cgroup that was taken for the host's is a container's, and all below it.
+    pub(super) fn take_from_host(&mut self, top: &str) {
+        let is_part = |path: &str| is_below(path, top);
+        if self.host_groups.values().any(|path| is_part(path)) {
+            Arc::make_mut(&mut self.host_groups).retain(|_, path| !is_part(path));
+        }
+    }
+
     /// Adds one of the host's cgroups.
     pub(super) fn add_host_group(&mut self, path: &str, id: u64) {
         if self.host_groups.len() >= MAX_HOST_GROUPS {
@@ -206,8 +229,16 @@ impl Roster {
     /// Takes over what a runtime told. Completes those that have gone without it, too.
     pub(super) fn learn(&mut self, dossier: Dossier) {
         let id = dossier.id.clone();
+        if dossier.from_state {
+            // It has nothing to add.
+            self.deny(dossier.runtime, &id);
+        }
         if let Some(known) = self.dossiers.get_mut(&id) {
-            known.update(dossier);
+            if known.from_state && !dossier.from_state {
+                *known = dossier;
+            } else if !dossier.from_state || known.from_state {
+                known.update(dossier);
+            }
         } else if self.dossiers.len() >= self.limits.live.saturating_add(self.limits.gone) {
             self.dropped += 1;
             return;
@@ -242,6 +273,11 @@ impl Roster {
         }
     }
 
+    /// Whether a container has this cgroup path.
+    pub(super) fn has_path(&self, path: &str) -> bool {
+        self.members.contains_key(path)
+    }
+
     /// Whether some container is in v1 hierarchies only, whose changes nobody announces.
     pub(super) fn has_legacy(&self) -> bool {
         self.members
@@ -249,11 +285,13 @@ impl Roster {
             .any(|member| member.found.cgroup_id == 0)
     }
 
-    /// Containers of which no runtime has told anything.
+    /// Containers of which no runtime's API has told anything.
     pub(super) fn undescribed(&self) -> impl Iterator<Item = (&str, &BTreeSet<usize>)> {
+        let is_told = |id: &str| self.dossiers.get(id).is_some_and(|told| !told.from_state);
         self.members
             .values()
-            .filter(|member| !self.dossiers.contains_key(&member.found.id))
+            .filter(|member| !member.found.runtime.names_by_cgroup())
+            .filter(move |member| !is_told(&member.found.id))
             .map(|member| (member.found.id.as_str(), &member.denied))
     }
 
@@ -339,6 +377,7 @@ impl Roster {
             gone: self.gone.iter().cloned().collect(),
             links: Arc::clone(&self.links),
             host_groups: Arc::clone(&self.host_groups),
+            awaited: self.awaited.cgroups(),
             root_cgroup: self.root_cgroup,
             host_cookie: self.host.cookie,
             host_addresses: self.host.addresses.clone(),
@@ -363,7 +402,17 @@ impl Roster {
             ..Container::default()
         };
         match self.dossiers.get(&member.found.id) {
-            Some(dossier) if self.is_meant(member) => describe(&mut container, dossier),
+            _ if member.found.runtime.names_by_cgroup() => {
+                container.name.clone_from(&member.found.id);
+                container.unknown = None;
+            }
+            Some(dossier) if self.is_meant(member) => {
+                let reason = container.unknown;
+                describe(&mut container, dossier);
+                if dossier.from_state && dossier.name.is_empty() {
+                    container.unknown = reason;
+                }
+            }
             Some(_) => container.unknown = Some(UnknownReason::NotInRuntime),
             None => {}
         }
@@ -376,7 +425,7 @@ impl Roster {
             UnknownReason::RuntimePending
         } else if !runtimes.unreachable.is_empty() {
             UnknownReason::RuntimeUnreachable
-        } else if runtimes.reachable.is_empty() {
+        } else if runtimes.reachable.is_subset(&runtimes.states) {
             UnknownReason::NoRuntimeApi
         } else {
             UnknownReason::NotInRuntime
@@ -404,7 +453,8 @@ fn describe(container: &mut Container, dossier: &Dossier) {
     container.owner = Arc::clone(&dossier.owner);
     container.joins.clone_from(&dossier.joins);
     container.pod.clone_from(&dossier.pod);
-    if container.runtime == Runtime::Other {
+    // What made the cgroup may be told more precisely by who had it made.
+    if matches!(container.runtime, Runtime::Other | Runtime::Oci) {
         container.runtime = dossier.kind;
     }
     container.unknown = None;

@@ -19,6 +19,7 @@ fn found(id: &str, cgroup_id: u64) -> FoundContainer {
         runtime: Runtime::Docker,
         path: format!("docker/{id}"),
         cgroup_id,
+        nested: None,
     }
 }
 
@@ -66,6 +67,7 @@ fn the_reason_follows_the_runtimes() {
     roster.runtimes = Runtimes {
         reachable: [0, 1].into(),
         unreachable: [2].into(),
+        states: BTreeSet::new(),
         undecided: false,
     };
     assert_eq!(reason(&mut roster), Some(UnknownReason::RuntimePending));
@@ -220,4 +222,83 @@ fn a_walk_brings_in_the_new_and_dismisses_the_missing() {
     assert_eq!(of_cgroup(&snapshot, 10).gone_since, Some(9));
     assert!(Arc::ptr_eq(&of_cgroup(&snapshot, 11), &unchanged));
     assert_eq!(of_cgroup(&snapshot, 12).gone_since, None);
+}
+
+#[test]
+fn what_is_on_disk_counts_until_an_api_tells_more_and_never_after() {
+    let mut roster = roster();
+    roster.runtimes = Runtimes {
+        reachable: [0, 1].into(),
+        states: [1].into(),
+        ..Runtimes::default()
+    };
+    roster.admit(found("a", 10), 0);
+    let state = |name: &str| Dossier {
+        from_state: true,
+        runtime: 1,
+        ..dossier("a", name)
+    };
+    roster.learn(state("on-disk"));
+    assert_eq!(of_cgroup(&roster.publish(), 10).name, "on-disk");
+    // The API is still to be asked, the state is not.
+    let asked: Vec<_> = roster
+        .undescribed()
+        .map(|(id, denied)| (id.to_owned(), denied.clone()))
+        .collect();
+    assert_eq!(asked, [("a".to_owned(), [1].into())]);
+    roster.learn(dossier("a", "by-api"));
+    roster.learn(state("on-disk"));
+    assert_eq!(of_cgroup(&roster.publish(), 10).name, "by-api");
+    assert_eq!(roster.undescribed().count(), 0);
+}
+
+#[test]
+fn a_state_without_a_name_leaves_the_reason() {
+    let mut roster = roster();
+    roster.runtimes = Runtimes {
+        reachable: [0].into(),
+        states: [0].into(),
+        ..Runtimes::default()
+    };
+    roster.admit(found("a", 10), 0);
+    roster.learn(Dossier {
+        from_state: true,
+        ..dossier("a", "")
+    });
+    let known = of_cgroup(&roster.publish(), 10);
+    assert_eq!(known.unknown, Some(UnknownReason::NoRuntimeApi));
+}
+
+#[test]
+fn a_machine_is_named_by_its_cgroup_and_nobody_is_asked() {
+    let mut roster = roster();
+    roster.runtimes.reachable = [0].into();
+    let machine = FoundContainer {
+        runtime: Runtime::Lxc,
+        ..found("web", 10)
+    };
+    roster.admit(machine, 0);
+    assert_eq!(roster.undescribed().count(), 0);
+    // Another's dossier that happens to have that id says nothing about it.
+    roster.learn(Dossier {
+        image: "nginx".to_owned(),
+        ..dossier("web", "other")
+    });
+    let known = of_cgroup(&roster.publish(), 10);
+    assert_eq!((known.name.as_str(), known.image.as_str()), ("web", ""));
+    assert_eq!(known.unknown, None);
+}
+
+#[test]
+fn a_declared_cgroup_and_what_is_below_it_are_no_longer_the_hosts() {
+    let mut roster = roster();
+    roster.set_host_groups(vec![
+        ("web".to_owned(), 20),
+        ("web/child".to_owned(), 21),
+        ("website".to_owned(), 22),
+    ]);
+    roster.take_from_host("web");
+    let snapshot = roster.publish();
+    assert!(!snapshot.knows_cgroup(20) && !snapshot.knows_cgroup(21));
+    assert!(snapshot.knows_cgroup(22));
 }

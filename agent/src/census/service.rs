@@ -15,10 +15,15 @@ use tokio::sync::mpsc::Sender;
 
 use super::{
     CensusConfig,
-    cgroup::{Cgroups, Group},
-    message::{Message, Told},
+    cgroup::{
+        Cgroups, Declaration, FoundContainer, Group,
+        path::{self, possible_id},
+    },
+    dossier::Dossier,
+    message::{Message, Told, count},
     report::RuntimeState,
     roster::{Limits, Roster},
+    runtime::EVERYTHING,
     shared::Shared,
     survey::{Stale, Surveyor},
 };
@@ -64,6 +69,7 @@ impl Service {
         let hostname = config.host.clone().unwrap_or_else(node_name);
         let mut roster = Roster::new(limits, hostname.into(), cgroups.root_id());
         roster.runtimes.undecided = !askers.is_empty();
+        roster.runtimes.states = shared.states();
         Self {
             roster,
             surveyor: Surveyor::new(cgroups, legacy),
@@ -110,6 +116,13 @@ impl Service {
         self.walk = true;
         self.stale.all = true;
         self.asked.clear();
+        let runtimes = &self.roster.runtimes;
+        for state in runtimes.reachable.intersection(&runtimes.states) {
+            if let Some(asker) = self.askers.get(*state) {
+                // A full queue is tried again next time.
+                let _ = asker.try_send(EVERYTHING.to_owned());
+            }
+        }
     }
 
     /// Takes one piece of news in. `false` ends the thread.
@@ -123,10 +136,12 @@ impl Service {
                 self.roster.admit(found, unix_now());
             }
             Message::Group(Group::Host { path, cgroup_id }) => {
+                self.ask_states(&path, cgroup_id);
                 self.roster.add_host_group(&path, cgroup_id);
             }
             Message::GroupGone(path) => {
                 if self.surveyor.has_gone(&path) {
+                    self.shared.cgroups.declared().remove(&path);
                     self.roster.dismiss(&path, unix_now());
                 }
             }
@@ -143,11 +158,14 @@ impl Service {
                 if dossier.complete {
                     self.stale.containers.insert(dossier.id.clone());
                 }
+                self.roster.awaited.answered(runtime, &dossier.id);
+                self.declare(&dossier);
                 self.roster.learn(*dossier);
             }
             Told::Listed(ids) => self.roster.listed(runtime, &ids),
             Told::NotThere(id) => {
                 self.asked.remove(&(runtime, id.clone()));
+                self.roster.awaited.answered(runtime, &id);
                 self.roster.deny(runtime, &id);
             }
             Told::Removed(id) => {
@@ -176,9 +194,18 @@ impl Service {
         }
         if !matches!(state, RuntimeState::Reachable { .. }) {
             self.roster.forget_denials(runtime);
+            self.roster.awaited.unreachable(runtime);
         }
         self.asked.retain(|(other, _)| *other != runtime);
+        let has_come = matches!(state, RuntimeState::Reachable { .. })
+            && self.roster.runtimes.states.contains(&runtime);
         self.roster.runtimes.undecided = self.shared.set_runtime(runtime, state);
+        if has_come {
+            // Some of their states may not have been written when it was listed.
+            for (path, cgroup_id) in self.roster.host_groups() {
+                self.ask_states(&path, cgroup_id);
+            }
+        }
     }
 
     /// Looks at what is stale and publishes. Returns when to look again at the latest.
@@ -188,6 +215,9 @@ impl Service {
         if std::mem::take(&mut self.walk) {
             let skipped = self.surveyor.walk(&mut self.roster, now);
             counters.dropped.fetch_add(skipped, Ordering::Relaxed);
+            let roster = &self.roster;
+            let declared = self.shared.cgroups.declared();
+            declared.retain(|top| roster.has_path(top));
         }
         let mut stale = std::mem::take(&mut self.stale);
         stale.host = counters.links_changed.swap(false, Ordering::Acquire);
@@ -200,6 +230,52 @@ impl Service {
         self.ask();
         self.shared.publish(self.roster.publish());
         retry
+    }
+
+    /// Asks the states on disk whether a cgroup, whose path says nothing, is a container's.
+    fn ask_states(&mut self, path: &str, cgroup_id: u64) {
+        let Some(id) = possible_id(path) else {
+            return;
+        };
+        let runtimes = &self.roster.runtimes;
+        let mut asked = BTreeSet::new();
+        for state in runtimes.reachable.intersection(&runtimes.states) {
+            match self.askers.get(*state).map(|to| to.try_send(id.to_owned())) {
+                Some(Ok(())) => {
+                    asked.insert(*state);
+                }
+                _ => count(&self.shared.counters.dropped),
+            }
+        }
+        self.roster.awaited.add(id, cgroup_id, asked);
+    }
+
+    /// A state on disk names the cgroup of a container: where nothing else says so, it counts.
+    fn declare(&mut self, dossier: &Dossier) {
+        let Some((path, cgroup_id)) = self.surveyor.locate(&dossier.cgroups) else {
+            return;
+        };
+        if path.is_empty() || path::classify(&path).is_some() {
+            return;
+        }
+        let declared = self.shared.cgroups.declared().add(Declaration {
+            top: path.clone(),
+            id: dossier.id.clone(),
+            runtime: dossier.kind,
+        });
+        if !declared {
+            count(&self.shared.counters.dropped);
+            return;
+        }
+        self.roster.take_from_host(&path);
+        let found = FoundContainer {
+            id: dossier.id.clone(),
+            runtime: dossier.kind,
+            path,
+            cgroup_id,
+            nested: None,
+        };
+        self.roster.admit(found, unix_now());
     }
 
     /// Asks each runtime that answers about containers that none has told of.

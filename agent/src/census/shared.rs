@@ -1,7 +1,7 @@
 //! What the census thread shares with those who ask it: the snapshot, and when it changes.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     net::IpAddr,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, atomic::Ordering, mpsc::SyncSender,
@@ -14,9 +14,9 @@ use hydrophone_inspect::packet::Owner;
 
 use super::{
     cgroup::{Cgroups, FoundContainer, Group},
-    identity::{Container, Evidence, Identity, UnknownReason},
+    identity::{Container, Evidence, Identity, Nested, UnknownReason},
     message::{Counters, Message, count},
-    report::{CensusFigures, RuntimeReport, RuntimeState},
+    report::{CensusFigures, RuntimeApi, RuntimeReport, RuntimeState},
     snapshot::Snapshot,
 };
 
@@ -116,6 +116,16 @@ impl Shared {
         self.is_undecided()
     }
 
+    /// Places of those that are no API but states on disk.
+    pub(super) fn states(&self) -> BTreeSet<usize> {
+        lock(&self.runtimes)
+            .iter()
+            .enumerate()
+            .filter(|(_, report)| report.api == RuntimeApi::OciState)
+            .map(|(place, _)| place)
+            .collect()
+    }
+
     fn is_undecided(&self) -> bool {
         lock(&self.runtimes)
             .iter()
@@ -199,14 +209,18 @@ impl Shared {
         scope: u64,
         timeout: Duration,
     ) -> Identity {
+        let on_its_way = |identity: &Identity| match identity {
+            Identity::Host(_) => self.snapshot.load().is_awaited(owner.cgroup_id),
+            identity => is_on_its_way(identity),
+        };
         let mut identity = self.resolve(owner, address, scope);
         let key = (owner.cgroup_id, owner.ifindex);
-        if !is_on_its_way(&identity) || self.has_been_given_up(key) {
+        if !on_its_way(&identity) || self.has_been_given_up(key) {
             return identity;
         }
         let arrived = self.wait_until(Instant::now() + timeout, |_| {
             identity = self.resolve(owner, address, scope);
-            !is_on_its_way(&identity)
+            !on_its_way(&identity)
         });
         if !arrived {
             self.give_up(key);
@@ -231,8 +245,9 @@ impl Shared {
     fn look_up(&self, snapshot: &Snapshot, id: u64) -> Option<Identity> {
         match self.group_of(id)? {
             Group::Host { path, .. } => Some(snapshot.host(Some(&path))),
-            Group::Container(found) => {
-                Some(snapshot.of_cgroup(found.cgroup_id).unwrap_or_else(|| {
+            Group::Container(mut found) => {
+                let nested = found.nested.take();
+                let known = snapshot.of_cgroup(found.cgroup_id).unwrap_or_else(|| {
                     // It is so new that the census has not heard of it.
                     let _ = self
                         .census
@@ -242,7 +257,11 @@ impl Shared {
                         or: Vec::new(),
                         by: Evidence::Cgroup,
                     }
-                }))
+                });
+                Some(match nested {
+                    Some(nested) => within(known, nested),
+                    None => known,
+                })
             }
         }
     }
@@ -281,6 +300,21 @@ impl Shared {
         }
         looked_up.insert(id, group.clone());
         group
+    }
+}
+
+/// The same container, with the one within it that is meant.
+fn within(identity: Identity, nested: Nested) -> Identity {
+    match identity {
+        Identity::Container { container, or, by } => Identity::Container {
+            container: Arc::new(Container {
+                nested: Some(nested),
+                ..Container::clone(&container)
+            }),
+            or,
+            by,
+        },
+        other => other,
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Snapshot {
     links: Arc<LinkTable>,
     by_cgroup: HashMap<u64, Arc<Container>>,
     host_groups: Arc<HashMap<u64, Arc<str>>>,
+    /// Host cgroups that may turn out to be containers' in a moment.
+    awaited: HashSet<u64>,
     /// A socket in the root cgroup may be a container's: one that is in v1 hierarchies only.
     undecided_root: Option<u64>,
     by_link: HashMap<u32, Option<Sharers>>,
@@ -52,6 +54,7 @@ pub(super) struct Parts {
     pub(super) gone: Vec<Arc<Container>>,
     pub(super) links: Arc<LinkTable>,
     pub(super) host_groups: Arc<HashMap<u64, Arc<str>>>,
+    pub(super) awaited: HashSet<u64>,
     pub(super) root_cgroup: u64,
     pub(super) host_cookie: u64,
     pub(super) host_addresses: Vec<IpAddr>,
@@ -129,6 +132,13 @@ impl Snapshot {
     #[must_use]
     pub const fn host_namespace(&self) -> u64 {
         self.host_cookie
+    }
+
+    /// Whether this cgroup, which looks like the host's, may turn out to be a container's: it is new,
+    /// or those who may know have not answered.
+    #[must_use]
+    pub(super) fn is_awaited(&self, cgroup_id: u64) -> bool {
+        self.awaited.contains(&cgroup_id) || !self.knows_cgroup(cgroup_id)
     }
 
     fn of_namespace(&self, cookie: u64) -> Option<Identity> {
@@ -213,6 +223,7 @@ impl Snapshot {
             containers: parts.live.into_iter().chain(latest_first).collect(),
             links: parts.links,
             host_groups: parts.host_groups,
+            awaited: parts.awaited,
             undecided_root: v1_only.then_some(parts.root_cgroup),
             host_cookie: parts.host_cookie,
         }

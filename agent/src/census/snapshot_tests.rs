@@ -18,6 +18,7 @@ fn make(name: &str, n: u8) -> Container {
     let number = u64::from(n);
     Container {
         pod: None,
+        nested: None,
         id: name.repeat(4),
         name: name.to_owned(),
         image: "image".to_owned(),
@@ -63,6 +64,7 @@ fn snapshot(live: Vec<Container>, gone: Vec<Container>) -> Snapshot {
         .chain([veth(90, "veth90")])
         .collect();
     Snapshot::new(Parts {
+        awaited: HashSet::new(),
         hostname: "host".into(),
         live: live.into_iter().map(Arc::new).collect(),
         gone: gone

@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeSet, HashMap, HashSet},
     io,
     os::fd::BorrowedFd,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -70,13 +70,13 @@ impl Surveyor {
     /// Walks the cgroup trees and reconciles the roster with them. Returns how many directories
     /// were left out.
     pub(super) fn walk(&self, roster: &mut Roster, now: u64) -> u64 {
-        let tree = tree::walk(self.cgroups.root(), "");
+        let tree = tree::walk(self.cgroups.root(), "", self.cgroups.declared());
         let mut skipped = tree.skipped;
         let mut found = tree.containers;
         roster.set_host_groups(tree.host);
         if let Some(legacy) = &self.legacy {
             let known: HashSet<_> = found.iter().map(|found| found.id.clone()).collect();
-            let tree = tree::walk(legacy, "");
+            let tree = tree::walk(legacy, "", self.cgroups.declared());
             skipped += tree.skipped;
             found.extend(
                 tree.containers
@@ -96,6 +96,29 @@ impl Surveyor {
     /// has the path now.
     pub(super) fn has_gone(&self, path: &str) -> bool {
         tree::id_of(&self.cgroups.root().join(path)).is_err()
+    }
+
+    /// The first of these cgroups that is there, as a path below the root, with its id: 0 when it is
+    /// in the v1 hierarchy alone. They may begin with a mount point.
+    pub(super) fn locate(&self, cgroups: &[String]) -> Option<(String, u64)> {
+        let below = |root: &Path, cgroup: &str| {
+            let inner = Path::new(cgroup).strip_prefix(root).ok();
+            let path = inner.and_then(Path::to_str).unwrap_or(cgroup);
+            let path = path.trim_matches('/');
+            let is_plain = !path.split('/').any(|part| part.is_empty() || part == "..");
+            is_plain.then(|| path.to_owned())
+        };
+        let there = |root: &Path| {
+            cgroups.iter().find_map(|cgroup| {
+                let path = below(root, cgroup)?;
+                let id = tree::id_of(&root.join(&path)).ok()?;
+                Some((path, id))
+            })
+        };
+        there(self.cgroups.root()).or_else(|| {
+            let (path, _) = there(self.legacy.as_deref()?)?;
+            Some((path, 0))
+        })
     }
 
     /// Looks at processes, namespaces and links. Returns after how long to look again when some

@@ -8,7 +8,6 @@ use std::{
     io,
     mem::MaybeUninit,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    path::{Path, PathBuf},
     sync::{Arc, mpsc::SyncSender},
 };
 
@@ -19,13 +18,13 @@ use rustix::{
 
 use super::{
     announce::{Wake, wait},
-    cgroup::{Group, tree},
+    cgroup::{Cgroups, Group, tree},
     message::{Counters, Message, count},
 };
 
 /// Reads announcements of cgroups until it is told to stop.
 pub(super) struct Watch {
-    root: PathBuf,
+    cgroups: Cgroups,
     inotify: OwnedFd,
     /// Path below the root, by watch descriptor.
     watched: HashMap<i32, String>,
@@ -38,12 +37,12 @@ struct Ended;
 
 impl Watch {
     pub(super) fn open(
-        root: &Path,
+        cgroups: Cgroups,
         census: SyncSender<Message>,
         counters: Arc<Counters>,
     ) -> io::Result<Self> {
         Ok(Self {
-            root: root.to_path_buf(),
+            cgroups,
             inotify: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?,
             watched: HashMap::new(),
             census,
@@ -75,7 +74,8 @@ impl Watch {
     fn observe(&mut self, path: String) -> Result<(), Ended> {
         let mut pending = vec![path];
         while let Some(path) = pending.pop() {
-            let Ok(group) = tree::look_at(&self.root, &path) else {
+            let Ok(group) = tree::look_at(self.cgroups.root(), &path, self.cgroups.declared())
+            else {
                 continue;
             };
             let is_host = matches!(group, Group::Host { .. });
@@ -83,7 +83,7 @@ impl Watch {
             if is_host {
                 // Watched first, then read: what comes in between is seen twice, never missed.
                 self.add(&path);
-                pending.extend(tree::children(&self.root, &path));
+                pending.extend(tree::children(self.cgroups.root(), &path));
             }
         }
         Ok(())
@@ -91,7 +91,7 @@ impl Watch {
 
     fn add(&mut self, path: &str) {
         let flags = WatchFlags::CREATE | WatchFlags::DELETE | WatchFlags::ONLYDIR;
-        match inotify::add_watch(&self.inotify, self.root.join(path), flags) {
+        match inotify::add_watch(&self.inotify, self.cgroups.root().join(path), flags) {
             Ok(descriptor) => {
                 self.watched.insert(descriptor, path.to_owned());
             }

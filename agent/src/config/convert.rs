@@ -52,6 +52,7 @@ impl From<&Census> for CensusConfig {
         Self {
             docker_sockets: census.docker_sockets.clone(),
             cri_sockets: census.cri_sockets.clone(),
+            oci_state: census.oci_state.clone(),
             retention: census.retention.0,
             patience: census.patience.0,
             host: census.host.clone(),
@@ -223,8 +224,12 @@ mod tests {
         let census = CensusConfig::from(&config.census);
         let expected = CensusConfig::default();
         assert_eq!(
-            (census.docker_sockets, census.cri_sockets),
-            (expected.docker_sockets, expected.cri_sockets)
+            (census.docker_sockets, census.cri_sockets, census.oci_state),
+            (
+                expected.docker_sockets,
+                expected.cri_sockets,
+                expected.oci_state
+            )
         );
         assert_eq!(
             (census.retention, census.patience),

@@ -224,6 +224,8 @@ pub struct Census {
     pub docker_sockets: Vec<PathBuf>,
     /// Sockets on which containerd or CRI-O speak CRI; likewise.
     pub cri_sockets: Vec<PathBuf>,
+    /// Directories in which OCI runtimes keep the states of their containers; likewise.
+    pub oci_state: Vec<PathBuf>,
     /// How long a container that has gone stays known.
     pub retention: Interval,
     /// How long an alert waits for the name of a container that has just started.
@@ -249,6 +251,7 @@ impl Default for Census {
             ]
             .map(PathBuf::from)
             .into(),
+            oci_state: crate::census::OCI_STATE.map(PathBuf::from).into(),
             retention: Interval::seconds(3_600),
             patience: Interval::milliseconds(300),
             service_by: ServiceBy::ORCHESTRATORS.to_vec(),

@@ -124,7 +124,7 @@ h.yaml:7:12: alert.storm.limit: invalid type: string \"many\", expected u32
 h.yaml:8:13: alert.storm.window: `10` has no unit: write ms, s, m, h or d after it
   hint: the default is \"10s\"
 h.yaml:9:9: census: invalid type: integer `5`, expected struct Census
-  hint: this is a section with the keys cluster, cri_sockets, docker_sockets, host, patience, retention, service_by
+  hint: this is a section with the keys cluster, cri_sockets, docker_sockets, host, oci_state, patience, retention, service_by
 h.yaml:12:14: sinks.syslog.targets: `tcp://nowhere` is no syslog target: write unix:///dev/log, udp://HOST:PORT or tcp://HOST:PORT
   hint: the default is []
 h.yaml:2:14: sensor.ring_size: 3MiB is not a power of two from 256KiB to 1GiB

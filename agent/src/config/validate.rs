@@ -114,6 +114,7 @@ fn paths(config: &Config, checks: &mut Checks<'_>) {
             "local.runtime_sockets",
             "write it as the host has it, e.g. /run/user/1000/docker.sock",
         ),
+        (&census.oci_state, "census.oci_state", "write /run/runc"),
     ] {
         for socket in sockets {
             checks.require(

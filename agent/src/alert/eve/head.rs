@@ -251,6 +251,8 @@ pub(super) struct ContainerFields<'a> {
     runtime: Runtime,
     #[serde(skip_serializing_if = "Option::is_none")]
     pod: Option<PodFields<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nested: Option<NestedFields<'a>>,
     pid: u32,
     cgroup_id: u64,
     evidence: IdentityEvidence,
@@ -283,6 +285,13 @@ impl<'a> From<&'a PodSandbox> for PodFields<'a> {
             sandbox_id: Hostile(&pod.sandbox_id),
         }
     }
+}
+
+/// The container in this container that is meant.
+#[derive(Serialize)]
+struct NestedFields<'a> {
+    id: Hostile<'a>,
+    runtime: Runtime,
 }
 
 #[derive(Serialize)]
@@ -343,6 +352,10 @@ impl<'a> ContainerFields<'a> {
             owner: OwnerFields::new(container, service_by),
             runtime: container.runtime,
             pod: container.pod.as_ref().map(PodFields::from),
+            nested: container.nested.as_ref().map(|nested| NestedFields {
+                id: Hostile(&nested.id),
+                runtime: nested.runtime,
+            }),
             pid: container.pid,
             cgroup_id: container.cgroup_id,
             evidence: by,

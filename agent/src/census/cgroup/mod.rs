@@ -1,5 +1,6 @@
 //! cgroups: where they are mounted, what their paths say, and from an id to a path.
 
+mod declared;
 pub mod handle;
 pub mod mount;
 pub mod path;
@@ -10,14 +11,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use declared::{Declaration, Declared};
 pub use mount::CgroupMounts;
 pub use tree::{FoundContainer, Group};
+
+use super::identity::Nested;
 
 /// The cgroup2 hierarchy of this host.
 #[derive(Clone, Debug)]
 pub struct Cgroups {
     root: PathBuf,
     root_id: u64,
+    declared: Declared,
 }
 
 impl Cgroups {
@@ -43,6 +48,7 @@ impl Cgroups {
         Ok(Self {
             root: root.to_path_buf(),
             root_id: tree::id_of(root)?,
+            declared: Declared::default(),
         })
     }
 
@@ -56,6 +62,12 @@ impl Cgroups {
     #[must_use]
     pub const fn root_id(&self) -> u64 {
         self.root_id
+    }
+
+    /// Cgroups that are containers' although their path does not say so.
+    #[must_use]
+    pub const fn declared(&self) -> &Declared {
+        &self.declared
     }
 
     /// Path of the cgroup with this id below the root; empty for the root itself.
@@ -74,12 +86,13 @@ impl Cgroups {
     #[must_use]
     pub fn look_up(&self, id: u64) -> Option<Group> {
         let path = self.path_of(id)?;
-        match path::classify(&path) {
-            Some(found) => tree::look_at(&self.root, found.top).ok(),
-            None => Some(Group::Host {
-                path,
-                cgroup_id: id,
-            }),
+        let mut group = tree::look_at(&self.root, &path, &self.declared).ok()?;
+        if let Group::Container(found) = &mut group {
+            found.nested = path::nested(&path, &found.path).map(|nested| Nested {
+                id: nested.id.to_owned(),
+                runtime: nested.runtime,
+            });
         }
+        Some(group)
     }
 }

@@ -131,25 +131,183 @@ fn the_hosts_cgroups_are_no_containers() {
 
 #[test]
 fn a_process_is_found_in_whichever_hierarchy_names_its_container() {
-    let unified = format!("4:memory:/x\n0::/docker/{ID}\n");
-    assert_eq!(classify_process(&unified).unwrap().id, ID);
-    assert_eq!(
-        unified_path(&unified),
-        Some(format!("docker/{ID}").as_str())
-    );
-    let v1_only = format!("9:name=systemd:/docker/{ID}\n4:memory:/docker/{ID}\n0::/\n");
-    assert_eq!(
-        classify_process(&v1_only).unwrap().top,
-        format!("docker/{ID}")
-    );
-    assert_eq!(unified_path(&v1_only), Some(""));
-    // Where hierarchies differ, cgroup2 decides.
-    let both = format!("4:memory:/docker/{OTHER}\n0::/docker/{ID}\n");
-    assert_eq!(classify_process(&both).unwrap().id, ID);
-    let host = "9:name=systemd:/\n4:memory:/user.slice\n0::/init.scope\n";
-    assert_eq!(classify_process(host), None);
-    for broken in ["", "0", "0:", "::", "0::", "nonsense\n\n::::"] {
-        assert_eq!(classify_process(broken), None, "{broken}");
+    let top = format!("docker/{ID}");
+    for (text, is) in [
+        (format!("4:memory:/x\n0::/docker/{ID}\n"), true),
+        (format!("0::/docker/{ID}/init.scope\n"), true),
+        (format!("9:name=systemd:/docker/{ID}\n0::/\n"), true),
+        // Where hierarchies differ, cgroup2 decides.
+        (
+            format!("4:memory:/docker/{ID}\n0::/docker/{OTHER}\n"),
+            false,
+        ),
+        (format!("0::/docker/{ID}0\n"), false),
+        ("9:name=systemd:/\n0::/init.scope\n".to_owned(), false),
+        (String::new(), false),
+        ("0::".to_owned(), false),
+        ("nonsense\n\n::::".to_owned(), false),
+    ] {
+        assert_eq!(is_in(&text, &top), is, "{text}");
+    }
+    assert!(is_in("0::/web/init.scope\n", "web"));
+    assert!(!is_in("0::/web2\n", "web"));
+}
+
+#[test]
+fn machines_and_lxc_payloads_have_their_names() {
+    use Runtime::{Lxc, SystemdNspawn};
+    for (path, id, runtime, top) in [
+        (
+            "machine.slice/systemd-nspawn@web.service/payload/init.scope",
+            "web",
+            SystemdNspawn,
+            "machine.slice/systemd-nspawn@web.service",
+        ),
+        (
+            "machine.slice/machine-my\\x2dweb.scope/payload",
+            "my\\x2dweb",
+            SystemdNspawn,
+            "machine.slice/machine-my\\x2dweb.scope",
+        ),
+        (
+            "machine.slice/machine-lxc\\x2d7\\x2dweb.scope",
+            "lxc\\x2d7\\x2dweb",
+            Lxc,
+            "machine.slice/machine-lxc\\x2d7\\x2dweb.scope",
+        ),
+        (
+            "lxc.payload.web/system.slice/ssh.service",
+            "web",
+            Lxc,
+            "lxc.payload.web",
+        ),
+        ("lxc.payload/web/init.scope", "web", Lxc, "lxc.payload/web"),
+        ("lxc/web/init.scope", "web", Lxc, "lxc/web"),
+        (
+            "user.slice/user-1000.slice/user@1000.service/app.slice/lxc.payload.web",
+            "web",
+            Lxc,
+            "user.slice/user-1000.slice/user@1000.service/app.slice/lxc.payload.web",
+        ),
+    ] {
+        let found = classify(path).unwrap_or_else(|| panic!("{path} is a container's"));
+        assert_eq!((found.id, found.runtime, found.top), (id, runtime, top));
+    }
+    for path in [
+        "lxc",
+        "lxc.monitor.web",
+        "lxc.payload",
+        "lxc.payload.",
+        "machine.slice/machine-qemu\\x2d1\\x2dvm.scope",
+        "machine.slice/machine-.scope",
+        "machine.slice/systemd-nspawn@.service",
+        "system.slice/machine-web.scope",
+        "system.slice/systemd-machined.service",
+    ] {
+        assert_eq!(classify(path), None, "{path}");
+    }
+    assert_eq!(unescape_unit("my\\x2dweb"), "my-web");
+    assert_eq!(unescape_unit("a\\x2"), "a\\x2");
+    assert_eq!(unescape_unit("\\xzz\\x2d"), "\\xzz-");
+}
+
+#[test]
+fn layouts_of_every_driver_and_hierarchy_name_the_same_container() {
+    use Runtime::{Containerd, CriO, Docker, Other, Podman};
+    for (path, runtime) in [
+        // Docker: systemd and cgroupfs driver, a parent of its own, rootless.
+        ("system.slice/docker-ID.scope", Docker),
+        ("docker/ID", Docker),
+        ("my.slice/docker-ID.scope", Docker),
+        ("actions_job/ID", Other),
+        (
+            "user.slice/user-1000.slice/user@1000.service/app.slice/docker.service/docker/ID",
+            Docker,
+        ),
+        // Kubernetes: both drivers, each class of service, each runtime.
+        ("kubepods/podUID/ID", Other),
+        ("kubepods/burstable/podUID/ID", Other),
+        (
+            "kubepods.slice/kubepods-podUID.slice/cri-containerd-ID.scope",
+            Containerd,
+        ),
+        ("kubepods.slice/kubepods-podUID.slice/crio-ID.scope", CriO),
+        (
+            "kubepods.slice/kubepods-podUID.slice:cri-containerd:ID",
+            Containerd,
+        ),
+        ("kubelet/kubepods/besteffort/podUID/ID", Other),
+        (
+            "kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-podUID.slice/cri-containerd-ID.scope",
+            Containerd,
+        ),
+        ("k8s.io/ID", Other),
+        // podman: both drivers, pods, split, rootless.
+        ("machine.slice/libpod-ID.scope", Podman),
+        (
+            "machine.slice/machine-libpod_pod_UID.slice/libpod-ID.scope",
+            Podman,
+        ),
+        ("libpod_parent/libpod-ID", Podman),
+        ("system.slice/web.service/libpod-payload-ID", Podman),
+        (
+            "user.slice/user-1000.slice/user@1000.service/user.slice/libpod-ID.scope",
+            Podman,
+        ),
+    ] {
+        check(path, runtime, path);
+        // A private cgroup namespace shows the processes of the container further down.
+        check(&format!("{path}/init.scope"), runtime, path);
+    }
+}
+
+#[test]
+fn a_container_within_a_container_is_told_beside_it() {
+    let outer = format!("docker/{ID}");
+    for (inner, runtime) in [
+        (format!("docker/{OTHER}"), Runtime::Docker),
+        (format!("docker/{OTHER}/init.scope"), Runtime::Docker),
+        (
+            format!(
+                "kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-podU.slice/cri-containerd-{OTHER}.scope"
+            ),
+            Runtime::Containerd,
+        ),
+        (
+            format!("kubelet/kubepods/burstable/podU/{OTHER}"),
+            Runtime::Other,
+        ),
+        (
+            format!("docker/{}/libpod-{OTHER}", ID.replace('b', "0")),
+            Runtime::Podman,
+        ),
+    ] {
+        let path = format!("/{outer}/{inner}");
+        let found = nested(&path, &outer).unwrap_or_else(|| panic!("{path}"));
+        assert_eq!((found.id, found.runtime), (OTHER, runtime), "{path}");
+        assert_eq!(classify(&path).unwrap().top, outer);
+    }
+    for inner in ["", "/init.scope", "/system.slice/ssh.service", "/docker"] {
+        assert_eq!(nested(&format!("{outer}{inner}"), &outer), None, "{inner}");
+    }
+    assert_eq!(nested("elsewhere", &outer), None);
+}
+
+#[test]
+fn an_id_may_be_any_name_but_a_unit() {
+    for (path, id) in [
+        ("web", Some("web")),
+        ("a/b/web", Some("web")),
+        ("system.slice/runc-web.scope", Some("web")),
+        ("system.slice/crun-my-web.scope", Some("my-web")),
+        ("system.slice/session-1.scope", None),
+        ("system.slice/ssh.service", None),
+        ("system.slice", None),
+        ("system.slice/runc-.scope", None),
+        ("", None),
+        (".hidden", None),
+    ] {
+        assert_eq!(possible_id(path), id, "{path}");
     }
 }
 
@@ -158,9 +316,13 @@ proptest! {
     fn any_text_is_classified_without_panic(path in ".{0,300}") {
         if let Some(found) = classify(&path) {
             prop_assert!(path.contains(found.id));
-            prop_assert!(found.top.ends_with(found.id) || found.top.ends_with(".scope"));
+            let ends = |suffix: &str| found.top.ends_with(suffix);
+            prop_assert!(ends(found.id) || ends(".scope") || ends(".service"));
+            let _ = nested(&path, found.top);
+            let _ = unescape_unit(found.id);
         }
-        let _ = classify_process(&path);
+        let _ = is_in(&path, "docker");
+        let _ = possible_id(&path);
     }
 
     #[test]

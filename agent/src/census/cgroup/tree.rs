@@ -7,8 +7,9 @@ use std::{
 };
 
 use super::{
-    super::identity::Runtime,
-    path::{ContainerPath, classify},
+    super::identity::{Nested, Runtime},
+    declared::Declared,
+    path::{classify, unescape_unit},
 };
 
 /// A container's top cgroup.
@@ -22,17 +23,34 @@ pub struct FoundContainer {
     pub path: String,
     /// cgroup id; 0 in a v1 hierarchy, which has none.
     pub cgroup_id: u64,
+    /// The container within it that was looked for ([`super::Cgroups::look_up`]).
+    pub nested: Option<Nested>,
 }
 
-impl FoundContainer {
-    fn new(found: ContainerPath<'_>, cgroup_id: u64) -> Self {
-        Self {
-            id: found.id.to_owned(),
+/// The container that a path leads to or into, by its names or by what is declared.
+fn find_container(path: &str, declared: &Declared) -> Option<FoundContainer> {
+    if let Some(found) = classify(path) {
+        let id = if found.runtime.names_by_cgroup() {
+            unescape_unit(found.id)
+        } else {
+            found.id.to_owned()
+        };
+        return Some(FoundContainer {
+            id,
             runtime: found.runtime,
             path: found.top.to_owned(),
-            cgroup_id,
-        }
+            cgroup_id: 0,
+            nested: None,
+        });
     }
+    let declaration = declared.find(path)?;
+    Some(FoundContainer {
+        id: declaration.id,
+        runtime: declaration.runtime,
+        path: declaration.top,
+        cgroup_id: 0,
+        nested: None,
+    })
 }
 
 /// One directory of the tree: what [`look_at`] made of it.
@@ -73,17 +91,20 @@ pub fn id_of(directory: &Path) -> io::Result<u64> {
     fs::metadata(directory).map(|metadata| metadata.ino())
 }
 
-/// Looks at one cgroup directory, `path` below `root`.
+/// Looks at one cgroup directory, `path` below `root`: the container's top cgroup that it is or is
+/// in, or the host's.
 ///
 /// # Errors
 /// When the directory has gone.
-pub fn look_at(root: &Path, path: &str) -> io::Result<Group> {
-    let cgroup_id = id_of(&root.join(path))?;
-    Ok(match classify(path) {
-        Some(found) => Group::Container(FoundContainer::new(found, cgroup_id)),
+pub fn look_at(root: &Path, path: &str, declared: &Declared) -> io::Result<Group> {
+    Ok(match find_container(path, declared) {
+        Some(found) => Group::Container(FoundContainer {
+            cgroup_id: id_of(&root.join(&found.path))?,
+            ..found
+        }),
         None => Group::Host {
             path: path.to_owned(),
-            cgroup_id,
+            cgroup_id: id_of(&root.join(path))?,
         },
     })
 }
@@ -91,7 +112,7 @@ pub fn look_at(root: &Path, path: &str) -> io::Result<Group> {
 /// Walks the tree below `path` (empty for all of it) down to the containers' top cgroups. What a
 /// container keeps below its own is not looked at: it is the container's, and it may be endless.
 #[must_use]
-pub fn walk(root: &Path, path: &str) -> Tree {
+pub fn walk(root: &Path, path: &str, declared: &Declared) -> Tree {
     let mut tree = Tree::default();
     let mut seen = 0_usize;
     let mut pending = vec![(path.to_owned(), 0_usize)];
@@ -101,7 +122,7 @@ pub fn walk(root: &Path, path: &str) -> Tree {
             continue;
         }
         seen += 1;
-        match look_at(root, &path) {
+        match look_at(root, &path, declared) {
             Ok(Group::Container(found)) => tree.containers.push(found),
             Ok(Group::Host { path, cgroup_id }) => {
                 for child in children(root, &path) {
@@ -193,7 +214,6 @@ pub fn first_process(root: &Path, path: &str) -> Option<u32> {
 /// Whether a process is in the container whose top cgroup is `path`.
 #[must_use]
 pub fn holds(pid: u32, path: &str) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|cgroups| {
-        super::path::classify_process(&cgroups).is_some_and(|found| found.top == path)
-    })
+    fs::read_to_string(format!("/proc/{pid}/cgroup"))
+        .is_ok_and(|cgroups| super::path::is_in(&cgroups, path))
 }

@@ -21,6 +21,9 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(5);
 
 /// One runtime's API, connected.
 pub(super) trait Api: Send + Sync + Sized + 'static {
+    /// Inspections that run at the same time.
+    const CONCURRENCY: usize = 8;
+
     /// Connects and asks for the version.
     fn open(socket: &Path) -> impl Future<Output = Result<Self, ApiError>> + Send;
 

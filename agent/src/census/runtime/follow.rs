@@ -20,10 +20,8 @@ use crate::census::{
     report::RuntimeState,
 };
 
-/// Inspections that run at the same time.
-const CONCURRENCY: usize = 8;
 /// Inspections that wait or run; beyond that, events are read no further until some have ended.
-const MAX_PENDING: usize = 256;
+pub(super) const MAX_PENDING: usize = 256;
 /// How often a silent API is asked whether it still lives.
 const PING: Duration = Duration::from_secs(30);
 /// How often an absent socket is looked for.
@@ -80,7 +78,7 @@ async fn session<A: Api>(
         api: Arc::new(api),
         outbox: outbox.clone(),
         inspections: JoinSet::new(),
-        permits: Arc::new(Semaphore::new(CONCURRENCY)),
+        permits: Arc::new(Semaphore::new(A::CONCURRENCY)),
     };
     match session.run(asked, backoff).await {
         Ok(()) => ApiError("the event stream ended".to_owned()).into(),

@@ -8,6 +8,7 @@ mod containerd;
 mod cri;
 mod docker;
 mod follow;
+mod oci;
 mod rpc;
 
 use std::{future::Future, path::PathBuf, pin::Pin, sync::mpsc::SyncSender};
@@ -16,11 +17,13 @@ use tokio::sync::mpsc::Receiver;
 
 use super::{message::Message, report::RuntimeApi};
 
+pub(super) use oci::EVERYTHING;
+
 /// One runtime to follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Source {
     pub(super) api: RuntimeApi,
-    /// Its socket.
+    /// Its socket, or its directory of states.
     pub(super) socket: PathBuf,
 }
 
@@ -35,6 +38,12 @@ impl Source {
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         match self.api {
             RuntimeApi::Docker => Box::pin(follow::follow::<docker::Docker>(
+                place,
+                self.socket,
+                census,
+                asked,
+            )),
+            RuntimeApi::OciState => Box::pin(follow::follow::<oci::OciState>(
                 place,
                 self.socket,
                 census,

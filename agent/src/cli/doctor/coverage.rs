@@ -3,7 +3,7 @@
 use super::Check;
 use crate::{
     alert::escape::Hostile,
-    census::{Census, Container, RuntimeState, UnknownReason},
+    census::{Census, Container, RuntimeApi, RuntimeState, UnknownReason},
     cli::containers,
     config::Config,
 };
@@ -30,10 +30,16 @@ pub(super) fn all(config: &Config) -> Vec<Check> {
 }
 
 fn runtimes(census: &Census, living: &[&Container]) -> Vec<Check> {
-    let mut report = Vec::new();
+    let (mut report, mut states) = (Vec::new(), Vec::new());
     let mut absent = Vec::new();
     for runtime in census.runtimes() {
         let socket = runtime.socket.display();
+        if runtime.api == RuntimeApi::OciState {
+            if matches!(runtime.state, RuntimeState::Reachable { .. }) {
+                states.push(Check::ok(format!("states of an OCI runtime at {socket}")));
+            }
+            continue;
+        }
         let why = match runtime.state {
             RuntimeState::Reachable { name, version } => {
                 let (name, version) = (Hostile(&name), Hostile(&version));
@@ -59,6 +65,7 @@ fn runtimes(census: &Census, living: &[&Container]) -> Vec<Check> {
              set census.docker_sockets or census.cri_sockets",
         ));
     }
+    report.extend(states);
     let nameless = living
         .iter()
         .filter(|c| c.unknown == Some(UnknownReason::NotInRuntime))
