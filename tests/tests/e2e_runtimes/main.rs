@@ -5,4 +5,5 @@ mod cri;
 mod watcher;
 
 mod failures;
+mod oci;
 mod pods;

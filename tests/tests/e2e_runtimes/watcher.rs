@@ -15,11 +15,16 @@ pub(crate) struct Watcher {
 
 impl Watcher {
     pub(crate) fn start(docker_sockets: Vec<PathBuf>, cri_sockets: Vec<PathBuf>) -> Result<Self> {
-        let census = Arc::new(Census::new(&CensusConfig {
+        Self::follow(&CensusConfig {
             docker_sockets,
             cri_sockets,
+            oci_state: Vec::new(),
             ..CensusConfig::default()
-        })?);
+        })
+    }
+
+    pub(crate) fn follow(config: &CensusConfig) -> Result<Self> {
+        let census = Arc::new(Census::new(config)?);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
