@@ -4,6 +4,7 @@ use std::{fs, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use hydrophone_tests::{Agent, Container, Engine, Event, Options, wait_for};
+use serde_json::json;
 
 /// Starter rule "Log4Shell lookup with a remote protocol".
 const LOG4SHELL: u64 = 7_000_002;
@@ -113,20 +114,40 @@ fn both_ends_have_their_process() -> Result<()> {
 }
 
 #[test]
-fn a_client_of_some_milliseconds_is_known() -> Result<()> {
+fn no_short_client_is_taken_for_another() -> Result<()> {
+    const CLIENTS: u32 = 200;
     let engine = Engine::start()?;
     let web = engine.run_web("web")?;
     let client = engine.run_idle("client", &[])?;
-    let agent = Agent::start(&Options::new(&engine))?;
+    let mut options = Options::new(&engine);
+    options.config["alert"]["storm"] = json!({ "limit": 0 });
+    let agent = Agent::start(&options)?;
 
-    let url = format!("http://{}/hostname", web.ipv4());
-    client.ask(&url, HEADER)?;
-    let alert = exploit(&agent, "client", "web")?;
-    assert_eq!(alert.text("/src_process/certainty"), "certain", "{alert}");
-    assert_eq!(
-        alert.text("/src_process/command_line"),
-        format!("busybox wget -q -O /dev/null --header {HEADER} {url}")
+    // Each is a process of its own, and says in its request which one.
+    let line = format!(
+        "n=0; while [ $n -lt {CLIENTS} ]; do busybox wget -q -O /dev/null --header \"$0\" \
+         http://{}/hostname?n=$n; n=$((n+1)); done; :",
+        web.ipv4()
     );
+    client.exec(&["busybox", "sh", "-c", &line, HEADER])?;
+    agent.settle()?;
+    let alerts = agent.alerts_of(&["client"]);
+    assert_eq!(alerts.len(), usize::try_from(CLIENTS)?);
+    let mut certain = 0;
+    for alert in &alerts {
+        let line = alert.text("/src_process/command_line");
+        if alert.text("/src_process/certainty") == "certain" {
+            certain += 1;
+            ensure!(line.ends_with(alert.text("/http/url")), "{alert}");
+        } else {
+            let named = line.is_empty() || line.ends_with(alert.text("/http/url"));
+            ensure!(named, "{alert}");
+            assert_eq!(alert.text("/src_process/reason"), "exited", "{alert}");
+        }
+        assert_eq!(alert.text("/src_process/comm"), "busybox", "{alert}");
+    }
+    eprintln!("{certain} of {CLIENTS} clients are known");
+    ensure!(certain > 0, "not one was looked at in time");
     agent.stop()?;
     Ok(())
 }
@@ -249,6 +270,60 @@ fn a_server_that_has_gone_is_who_bound_the_port() -> Result<()> {
     let alert = exploit(&agent, "client", "server")?;
     assert_eq!(alert.number("/dst_process/pid"), truth.pid, "{alert}");
     assert_eq!(alert.text("/dst_process/comm"), "busybox", "{alert}");
+    agent.stop()?;
+    Ok(())
+}
+
+/// "Raw socket opened by a container" and "Packet socket opened by a container".
+const RAW_SOCKET: u64 = 31;
+const PACKET_SOCKET: u64 = 32;
+
+#[test]
+fn raw_and_packet_sockets_are_told_but_for_ping() -> Result<()> {
+    let engine = Engine::start()?;
+    let target = engine.run_idle("target", &[])?;
+    let pinger = engine.run_idle("pinger", &[])?;
+    let allowed = engine.run_idle("allowed", &[])?;
+    let scanner = engine.run_idle("scanner", &[])?;
+    let sniffer = engine.run_idle("sniffer", &[])?;
+    let mut options = Options::new(&engine);
+    options.config["local"] = json!({ "raw_allow": ["name:allowed"] });
+    let agent = Agent::start(&options)?;
+
+    pinger.exec(&["busybox", "ping", "-c", "1", target.ipv4()])?;
+    let raw = "import socket; socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)";
+    allowed.exec(&["python3", "-c", raw])?;
+    // One that is gone at once.
+    scanner.exec(&["python3", "-c", raw])?;
+    let alert = agent.wait_for("a raw socket", |event| {
+        event.is_alert() && event.sid() == RAW_SOCKET
+    })?;
+    assert_eq!(alert.source(), "scanner", "{alert}");
+    assert_eq!(alert.text("/src_container/id"), scanner.id());
+    assert_eq!(alert.text("/raw_socket/family"), "ipv4");
+    assert_eq!(alert.number("/raw_socket/protocol"), 255);
+    assert_eq!(alert.text("/raw_socket/seen"), "call");
+    assert_eq!(
+        alert.text("/src_process/command_line"),
+        format!("python3 -c {raw}"),
+        "{alert}"
+    );
+
+    let mut dump = sniffer.spawn(&["tcpdump", "-Z", "root", "-n", "-i", "eth0"])?;
+    let truth = the_process(&sniffer, "tcpdump")?;
+    let alert = agent.wait_for("a packet socket", |event| {
+        event.is_alert() && event.sid() == PACKET_SOCKET
+    })?;
+    assert_eq!(alert.source(), "sniffer", "{alert}");
+    assert_eq!(alert.text("/raw_socket/family"), "packet");
+    assert_eq!(alert.number("/src_process/pid"), truth.pid, "{alert}");
+    assert_eq!(alert.number("/src_process/container_pid"), truth.own_pid);
+    dump.kill()?;
+    dump.wait()?;
+    agent.settle()?;
+    assert_eq!(agent.alerts_of(&["pinger", "allowed"]), []);
+    assert_eq!(agent.alerts_of(&["sniffer"]).len(), 1);
+    assert_eq!(agent.alerts_of(&["scanner"]).len(), 1);
     agent.stop()?;
     Ok(())
 }
