@@ -13,6 +13,7 @@ use std::{
 };
 
 use hydrophone_common::process::{Call, ProcessEvent};
+use rustix::process::setpriority_process;
 
 use super::{
     Processes, lock,
@@ -30,6 +31,8 @@ use crate::{
 
 /// How long the thread sleeps at the most.
 const IDLE: Duration = Duration::from_millis(500);
+/// Nice value of the thread (`setpriority(2)` is about a thread in Linux).
+const NICE: i32 = -10;
 /// How often the clocks are read anew.
 const CLOCK: Duration = Duration::from_secs(1);
 /// How long the kernel may take to tell of a call of our own.
@@ -127,6 +130,10 @@ impl Follower {
     }
 
     fn run(&mut self) {
+        // Who is late finds nobody. Without CAP_SYS_NICE it stays as it was.
+        if let Err(error) = setpriority_process(None, NICE) {
+            tracing::debug!(%error, "the processes thread has no priority");
+        }
         loop {
             match self.ring.wait(IDLE) {
                 Ok(Wake::Shutdown) => break,
