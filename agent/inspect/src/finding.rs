@@ -9,7 +9,7 @@ use crate::{
     protocol::{AppProtocol, Buffer, Field, Transaction},
     rule::IdentityConditions,
     signature::Signature,
-    translation::{Translation, Vantage},
+    translation::{Translation, Tunnel, Vantage},
 };
 use core::num::NonZeroU64;
 use std::sync::Arc;
@@ -70,6 +70,8 @@ pub struct Context {
     pub likeness: Option<NonZeroU64>,
     /// How the connection's addresses are changed on the way, when they are.
     pub translation: Option<Arc<Translation>>,
+    /// The packet that carries the flow's, when it goes through a tunnel.
+    pub tunnel: Option<Box<Tunnel>>,
     /// The transaction that matched, if one did.
     pub application: Option<Arc<ApplicationRecord>>,
     /// The packet's payload, or the stream from a little before the bytes that were new; bounded.

@@ -28,7 +28,7 @@ use crate::{
     },
     packet::{Owner, Packet, SocketId, Timestamp},
     signal::{Signal, SignalSink},
-    translation::{Vantage, likeness_of_datagram},
+    translation::{Tunnel, Vantage, likeness_of_datagram},
 };
 use evaluate::Evaluation;
 use expected::Expected;
@@ -53,6 +53,8 @@ pub struct Inspector {
     /// Bytes that all streams hold.
     stream_memory: usize,
     now: Timestamp,
+    /// The outermost packet, while one is inspected that is in another.
+    tunnel: Option<Tunnel>,
 }
 
 impl Inspector {
@@ -70,6 +72,7 @@ impl Inspector {
             stats: InspectorStats::default(),
             stream_memory: 0,
             now: Timestamp::default(),
+            tunnel: None,
         }
     }
 
@@ -166,6 +169,7 @@ impl Inspector {
     fn inner(
         &mut self,
         outer: &Packet<'_>,
+        headers: &Headers,
         inner: &Inner<'_>,
         depth: u8,
         sink: &mut impl SignalSink,
@@ -177,7 +181,12 @@ impl Inspector {
             wire_length: frame.view.length,
             ..*outer
         };
+        let outermost = self.tunnel.is_none();
+        self.tunnel.get_or_insert(Tunnel::new(headers));
         self.frame(&packet, &frame, sink);
+        if outermost {
+            self.tunnel = None;
+        }
     }
 
     fn datagram(
@@ -239,7 +248,7 @@ impl Inspector {
         self.table.touch(index, lifetime, holds > 0);
         self.relieve(sink);
         if let Some(inner) = &datagram.inner {
-            self.inner(packet, inner, datagram.view.depth, sink);
+            self.inner(packet, &datagram.headers, inner, datagram.view.depth, sink);
         }
     }
 
@@ -266,7 +275,15 @@ impl Inspector {
 
     fn insert(&mut self, key: &FlowKey, from_low: bool, headers: &Headers) -> FlowIndex {
         self.stats.flows_created += 1;
-        let flow = Flow::new(*key, from_low, headers, self.now);
+        let mut flow = Flow::new(*key, from_low, headers, self.now);
+        if let Some(tunnel) = self.tunnel {
+            let tunnel = match flow.direction(from_low) {
+                Direction::ToServer => tunnel,
+                Direction::ToClient => tunnel.reversed(),
+            };
+            let depth = key.depth;
+            flow.tunnel = Some(Box::new(Tunnel { depth, ..tunnel }));
+        }
         self.stream_memory += flow.footprint();
         self.table.insert(flow)
     }
@@ -469,6 +486,7 @@ fn without_flow(packet: &Packet<'_>, network: Option<Network>, most: usize) -> C
         vantage: Vantage::default(),
         likeness: None,
         translation: None,
+        tunnel: None,
         application: None,
         payload: bytes::Bytes::copy_from_slice(excerpt),
         in_stream: false,

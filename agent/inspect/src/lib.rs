@@ -33,7 +33,7 @@ pub use inspector::{Inspector, InspectorLimits, InspectorStats};
 pub use packet::{Hook, LinkType, Owner, Packet, Process, Timestamp};
 pub use signal::{FlowDirective, Signal, SignalSink};
 pub use signature::Signature;
-pub use translation::{Translation, TranslationEvidence, Vantage};
+pub use translation::{Translation, TranslationEvidence, Tunnel, Vantage};
 pub use views::{Paths, Views, ViewsStats};
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use core::{
 };
 
 use crate::{
-    decode::Datagram,
+    decode::{Datagram, Headers},
     finding::{Context, Endpoint},
     flow::{Direction, Flow, tcp::Phase},
     packet::{Hook, SocketId},
@@ -69,6 +69,48 @@ impl Translation {
             Vantage::Client
         } else {
             Vantage::Server
+        }
+    }
+}
+
+/// The outermost packet of those that carry another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Tunnel {
+    /// Who sends it and who receives it; ports are 0 where the protocol has none.
+    pub ends: [SocketId; 2],
+    /// IP protocol number.
+    pub protocol: u8,
+    /// How many packets the inner one is in.
+    pub depth: u8,
+}
+
+impl Tunnel {
+    /// The packet of these headers.
+    pub(crate) const fn new(headers: &Headers) -> Self {
+        let (source, destination) = headers.ports();
+        Self {
+            ends: [
+                SocketId {
+                    address: headers.source,
+                    port: source,
+                },
+                SocketId {
+                    address: headers.destination,
+                    port: destination,
+                },
+            ],
+            protocol: headers.protocol,
+            depth: 0,
+        }
+    }
+
+    /// The same in the other direction.
+    #[must_use]
+    pub(crate) const fn reversed(self) -> Self {
+        let [source, destination] = self.ends;
+        Self {
+            ends: [destination, source],
+            ..self
         }
     }
 }

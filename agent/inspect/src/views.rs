@@ -11,7 +11,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use crate::{
     behavior::Roster,
-    finding::Context,
+    finding::{Context, Endpoint},
     packet::{Owner, SocketId, Timestamp},
     signal::Signal,
     translation::{Translation, TranslationEvidence, Vantage},
@@ -21,9 +21,9 @@ use core::num::NonZeroU64;
 /// What the sensor knows of a flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// The client's end and the server's.
+    /// The two ends.
     pub owners: [Owner; 2],
-    /// Whether what the client sends is inspected where it enters the host's network.
+    /// Whether what the first of them sends is inspected where it enters the host's network.
     pub at_client: bool,
 }
 
@@ -38,8 +38,9 @@ pub trait Paths {
         start: Timestamp,
     ) -> Option<Arc<Translation>>;
 
-    /// What the sensor knows of the flow with these ends, the client's first.
-    fn seen(&mut self, protocol: u8, ends: [SocketId; 2]) -> Option<Seen>;
+    /// What the sensor knows by now of the flow with these ends, in this order. For `scope` see
+    /// [`crate::Packet::scope`].
+    fn seen(&mut self, protocol: u8, scope: u64, ends: [SocketId; 2]) -> Option<Seen>;
 }
 
 /// What was done so far. Counters only grow, `held` is of now.
@@ -198,17 +199,27 @@ impl Views {
         paths: &mut impl Paths,
     ) -> Verdict {
         let subject = subject(signal);
+        let is_contact = matches!(signal, Signal::Contact(_));
         let context = signal.context_mut();
-        let Some(protocol) = context.protocol.filter(|_| context.scope == 0) else {
+        let Some(protocol) = context.protocol else {
             return Verdict::Tell;
         };
-        let Some((translation, vantage)) = self.find(protocol, context, paths) else {
-            let unsure = may_wait && is_unsure(context, subject.is_some());
-            return if unsure {
-                Verdict::Wait(SETTLE, rank)
-            } else {
-                Verdict::Tell
-            };
+        // On loopback, and of the addresses in a tunnel, connection tracking says nothing.
+        let is_own = context.scope == 0 && context.tunnel.is_none();
+        let found = is_own
+            .then(|| self.find(protocol, context, paths))
+            .flatten();
+        let Some((translation, vantage)) = found else {
+            if may_wait && is_unsure(context, subject.is_some()) {
+                let may_be_told = context.vantage == Vantage::Server && subject.is_some();
+                let time = if may_be_told { self.patience } else { SETTLE };
+                return Verdict::Wait(time, rank);
+            }
+            if !is_contact {
+                catch_up(context, protocol, paths);
+            }
+            self.note(context, subject);
+            return Verdict::Tell;
         };
         if context.translation.is_none() {
             self.stats.translated += 1;
@@ -230,6 +241,18 @@ impl Views {
         let now = context.timestamp;
         let (told, _) = self.told.entry((id, gid, sid, to_server), now);
         told.judge(vantage, rank, may_wait.then_some(self.patience))
+    }
+
+    /// Notes what the client's view tells before anything shows that there is another one.
+    fn note(&mut self, context: &Context, subject: Option<(u32, u32, bool)>) {
+        if let Some((gid, sid, to_server)) = subject
+            && context.vantage == Vantage::Client
+            && let Some(likeness) = context.likeness
+        {
+            let subject = (likeness.get(), gid, sid, to_server);
+            let (told, _) = self.told.entry(subject, context.timestamp);
+            told.judge(Vantage::Client, None, None);
+        }
     }
 
     /// How the connection of a flow is translated, and from which end the flow sees it.
@@ -317,18 +340,44 @@ fn subject(signal: &Signal) -> Option<(u32, u32, bool)> {
     }
 }
 
-/// Whether it may be that the connection is translated and nobody has said so yet.
-fn is_unsure(context: &Context, is_finding: bool) -> bool {
-    let [client, _] = context.client_and_server();
-    match context.vantage {
-        // Only what came from elsewhere, or by another name, is first seen here.
-        Vantage::Server => client.owner.cgroup_id == 0 || client.owner.ifindex != 0,
-        // Once there was an answer the kernel knows.
-        Vantage::Client => {
-            let [_, server] = context.client_and_server();
-            is_finding && context.flow.packets_to_client == 0 && server.owner.ifindex == 0
+/// Adds what was learned of the two ends after the packet had been recorded: its receiver. Who is at
+/// the ends of a tunnel stands for those whose packets it carries.
+fn catch_up(context: &mut Context, protocol: u8, paths: &mut impl Paths) {
+    let (source, destination) = (&context.source, &context.destination);
+    if source.owner.cgroup_id != 0 && destination.owner.cgroup_id != 0 {
+        return;
+    }
+    let (protocol, ends) = match &context.tunnel {
+        Some(tunnel) => (tunnel.protocol, tunnel.ends),
+        None => (protocol, [source.socket, destination.socket]),
+    };
+    let Some(Seen { owners, .. }) = paths.seen(protocol, context.scope, ends) else {
+        return;
+    };
+    let ends = [&mut context.source, &mut context.destination];
+    for (end, owner) in ends.into_iter().zip(owners) {
+        // Another link has the address by now.
+        if end.owner.ifindex == 0 || end.owner.ifindex == owner.ifindex {
+            end.owner.merge(&owner);
         }
     }
+}
+
+/// Whether it may be that something about the connection is still on its way.
+fn is_unsure(context: &Context, is_finding: bool) -> bool {
+    let [
+        Endpoint { owner: client, .. },
+        Endpoint { owner: server, .. },
+    ] = context.client_and_server();
+    let is_own = context.scope == 0 && context.tunnel.is_none();
+    if context.vantage == Vantage::Server && is_own {
+        // Only what came from elsewhere, or by another name, is first seen here.
+        return client.cgroup_id == 0 || client.ifindex != 0;
+    }
+    // Once there was an answer the kernel knows, also which socket receives. Of a server behind no
+    // link it may be that only the other view knows it.
+    let is_early = context.flow.packets_to_client == 0 || server.ifindex == 0;
+    is_finding && is_early && server.cgroup_id == 0
 }
 
 /// Adds the translation, and what the other view knows of the end that this one cannot see. Returns
@@ -344,7 +393,7 @@ fn complete(
         Vantage::Client => translation.translated,
         Vantage::Server => translation.original,
     };
-    let other = paths.seen(protocol, elsewhere);
+    let other = paths.seen(protocol, context.scope, elsewhere);
     if let Some(Seen { owners, .. }) = &other {
         let [client, server] = owners;
         let ends = [&mut context.source, &mut context.destination];

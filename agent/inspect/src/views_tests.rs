@@ -59,6 +59,7 @@ fn context(tuple: [(u8, u16); 2], vantage: Vantage, to_server: bool) -> Context 
         vantage,
         likeness: None,
         translation: None,
+        tunnel: None,
         application: None,
         payload: bytes::Bytes::new(),
         in_stream: false,
@@ -112,7 +113,7 @@ impl Paths for Known {
         self.translation.filter(|_| is_of_it).map(Arc::new)
     }
 
-    fn seen(&mut self, _protocol: u8, of: [SocketId; 2]) -> Option<Seen> {
+    fn seen(&mut self, _protocol: u8, _scope: u64, of: [SocketId; 2]) -> Option<Seen> {
         if of[1] == end(1, 8_080) {
             self.client_is_watched.then_some(Seen {
                 owners: [owner(12), Owner::default()],
@@ -236,7 +237,9 @@ fn the_next_connection_on_the_same_ports_begins_anew() {
 #[test]
 fn flows_that_are_not_translated_pass_at_once() {
     let mut stage = Stage::new(Known::default());
-    stage.signal(finding(context(ORIGINAL, Vantage::Client, true)));
+    let mut bridged = context(ORIGINAL, Vantage::Client, true);
+    bridged.destination.owner = owner(13);
+    stage.signal(finding(bridged));
     stage.signal(contact(context(ORIGINAL, Vantage::Client, true)));
     // Sent by a process of the host to a container.
     let mut of_host = context(TRANSLATED, Vantage::Server, true);
@@ -245,6 +248,7 @@ fn flows_that_are_not_translated_pass_at_once() {
     // Loopback.
     let mut loopback = context(TRANSLATED, Vantage::Server, true);
     loopback.scope = 9;
+    loopback.destination.owner.cgroup_id = 6;
     stage.signal(finding(loopback));
     assert_eq!(stage.told.len(), 4);
 }
@@ -258,6 +262,23 @@ fn news_of_a_first_packet_are_waited_for() {
     stage.paths = Known::published(true);
     assert_eq!(stage.release(SETTLE), 1);
     assert!(stage.told[0].context().translation.is_some());
+}
+
+#[test]
+fn who_receives_a_first_packet_is_waited_for() {
+    let mut stage = Stage::new(Known::default());
+    let mut first = context(TRANSLATED, Vantage::Client, true);
+    first.flow.packets_to_client = 0;
+    stage.signal(finding(first));
+    stage.release(SETTLE);
+    let context = stage.told[0].context();
+    assert_eq!(context.destination.owner, owner(13));
+    // The address has another owner meanwhile.
+    stage.told.clear();
+    let mut earlier = self::context(TRANSLATED, Vantage::Client, true);
+    earlier.destination.owner = owner(14);
+    stage.signal(finding(earlier));
+    assert_eq!(stage.told[0].context().destination.owner, owner(14));
 }
 
 fn like(tuple: [(u8, u16); 2], vantage: Vantage, protocol: u8, start: u64) -> Context {
@@ -306,6 +327,28 @@ fn without_connection_tracking_two_views_are_known_by_how_they_begin() {
 }
 
 #[test]
+fn a_view_that_comes_late_tells_nothing_twice() {
+    for is_client_late in [false, true] {
+        let mut stage = Stage::new(Known {
+            client_is_watched: true,
+            ..Known::default()
+        });
+        let mut views = [
+            like(ORIGINAL, Vantage::Client, 6, 0),
+            like(TRANSLATED, Vantage::Server, 6, 0),
+        ];
+        if is_client_late {
+            views.reverse();
+        }
+        let [first, late] = views;
+        stage.signal(finding(first));
+        stage.release(PATIENCE - 1);
+        stage.signal(finding(late));
+        assert_eq!(stage.release(PATIENCE), 1);
+    }
+}
+
+#[test]
 fn what_begins_alike_at_another_time_is_another() {
     assert_eq!(unknown(6, ORIGINAL, TOGETHER + 1).told.len(), 4);
 }
@@ -321,7 +364,7 @@ fn a_client_behind_a_link_is_told_whatever_is_alike() {
         stage.signal(contact(like(tuple, Vantage::Client, 6, 0)));
         stage.signal(finding(like(tuple, Vantage::Client, 6, 0)));
     }
-    assert_eq!(stage.told.len(), 6);
+    assert_eq!(stage.release(SETTLE), 6);
 }
 
 #[test]

@@ -131,6 +131,7 @@ pub(super) fn finding() -> Finding {
             vantage: Vantage::Client,
             likeness: None,
             translation: None,
+            tunnel: None,
             application: None,
             payload: Bytes::from_static(b"GET / HTTP/1.1\r\nUser-Agent: () { :;}; \x1b[2J\xff\r\n"),
             in_stream: true,

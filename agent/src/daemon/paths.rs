@@ -30,8 +30,8 @@ impl Paths for HostPaths {
         self.nat.translation(protocol, ends, start)
     }
 
-    fn seen(&mut self, protocol: u8, [client, server]: [SocketId; 2]) -> Option<Seen> {
-        let (key, direction) = flow_key(client, server, protocol, 0);
+    fn seen(&mut self, protocol: u8, scope: u64, [client, server]: [SocketId; 2]) -> Option<Seen> {
+        let (key, direction) = flow_key(client, server, protocol, scope);
         let [low, high] = self.flows.get(&key)?.directions;
         let (sending, receiving) = if direction == 0 {
             (low, high)

@@ -11,6 +11,7 @@ use crate::{
     finding::{Endpoint, FlowSummary},
     inspector::application::Application,
     packet::{Hook, Owner, SocketId, Timestamp},
+    translation::Tunnel,
 };
 
 /// Which way a packet of a flow goes.
@@ -94,6 +95,8 @@ pub(crate) struct Flow {
     pub(crate) phase: Phase,
     /// How far the connection had come when it was closed.
     pub(crate) closed_in: Phase,
+    /// What carries its packets, as the client sends it.
+    pub(crate) tunnel: Option<Box<Tunnel>>,
     /// What the first datagram tells, where there are no connections.
     pub(crate) likeness: Option<NonZeroU64>,
     /// What rules have set.
@@ -145,6 +148,7 @@ impl Flow {
             server,
             phase: Phase::default(),
             closed_in: Phase::default(),
+            tunnel: None,
             likeness: None,
             state: FlowState::default(),
             application: None,
@@ -198,7 +202,10 @@ impl Flow {
     }
 
     /// Takes the one that was held for the client for the server.
-    pub(crate) const fn turn(&mut self) {
+    pub(crate) fn turn(&mut self) {
+        if let Some(tunnel) = &mut self.tunnel {
+            **tunnel = tunnel.reversed();
+        }
         core::mem::swap(&mut self.client, &mut self.server);
         self.client_is_low = !self.client_is_low;
     }

@@ -86,6 +86,12 @@ pub(super) fn context(
         vantage: flow.vantage(),
         likeness: likeness(flow),
         translation: None,
+        tunnel: flow.tunnel.as_ref().map(|tunnel| {
+            Box::new(match direction {
+                Direction::ToServer => **tunnel,
+                Direction::ToClient => tunnel.reversed(),
+            })
+        }),
         application: None,
         payload,
         in_stream: false,

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap, net::IpAddr};
 
-use hydrophone_inspect::{Context, Endpoint, Translation, packet::SocketId};
+use hydrophone_inspect::{Context, Endpoint, Translation, Tunnel, packet::SocketId};
 use serde::Serialize;
 
 use super::{owner::OwnerFields, process::ProcessFields};
@@ -73,6 +73,8 @@ pub(super) struct Head<'a> {
     hook: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     nat: Option<NatFields>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tunnel: Option<TunnelFields>,
     /// Labels, other containers and the objects of the application and of owners are left out:
     /// together they were too long.
     #[serde(skip_serializing_if = "core::ops::Not::not")]
@@ -127,6 +129,7 @@ impl<'a> Head<'a> {
                 .translation
                 .as_deref()
                 .map(|translation| NatFields::new(translation, has_ports)),
+            tunnel: context.tunnel.as_deref().map(TunnelFields::new),
             reduced: false,
             src_container: EndpointIdentity::new(source, by),
             dst_container: EndpointIdentity::new(destination, by),
@@ -171,18 +174,43 @@ struct Tuple {
     dest_port: Option<u16>,
 }
 
-impl NatFields {
-    fn new(translation: &Translation, has_ports: bool) -> Self {
-        let tuple = |[source, destination]: [SocketId; 2]| Tuple {
+impl Tuple {
+    fn new([source, destination]: [SocketId; 2], has_ports: bool) -> Self {
+        Self {
             src_ip: source.address,
             src_port: has_ports.then_some(source.port),
             dest_ip: destination.address,
             dest_port: has_ports.then_some(destination.port),
-        };
+        }
+    }
+}
+
+impl NatFields {
+    fn new(translation: &Translation, has_ports: bool) -> Self {
         Self {
-            original: tuple(translation.original),
-            translated: tuple(translation.translated),
+            original: Tuple::new(translation.original, has_ports),
+            translated: Tuple::new(translation.translated, has_ports),
             by: translation.by.name(),
+        }
+    }
+}
+
+/// The packet that carries this one, as Suricata tells it.
+#[derive(Serialize)]
+struct TunnelFields {
+    #[serde(flatten)]
+    outer: Tuple,
+    proto: Cow<'static, str>,
+    depth: u8,
+}
+
+impl TunnelFields {
+    fn new(tunnel: &Tunnel) -> Self {
+        let has_ports = protocol_has_ports(Some(tunnel.protocol));
+        Self {
+            outer: Tuple::new(tunnel.ends, has_ports),
+            proto: protocol_name(Some(tunnel.protocol)),
+            depth: tunnel.depth,
         }
     }
 }
