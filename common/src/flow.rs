@@ -90,6 +90,20 @@ impl FlowKey {
     }
 }
 
+/// Key of the table of bare devices: those of which no hooked link sees the packets, so that the socket
+/// hooks do.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct BareDevice {
+    /// Cookie of a container's network namespace; in the host's, which it shares with others, the
+    /// cgroup2 id of the container.
+    pub owner: u64,
+    /// Index of the device in that namespace.
+    pub ifindex: u32,
+    /// Always 0.
+    pub padding: u32,
+}
+
 /// [`Direction::budget`]: nothing is recorded until the next connection.
 pub const BUDGET_NONE: u64 = u64::MAX;
 /// [`FlowKey::family`]: IPv4.
@@ -139,6 +153,7 @@ pub struct FlowState {
 }
 
 const _: () = assert!(size_of::<FlowKey>() == 48);
+const _: () = assert!(size_of::<BareDevice>() == 16);
 const _: () = assert!(size_of::<Direction>() == 104);
 const _: () = assert!(size_of::<FlowState>() == 208);
 

@@ -166,7 +166,7 @@ impl Seen<'_> {
             (*header).timestamp_ns = self.flow.now;
             (*header).scope = self.parsed.key.scope;
             (*header).flow_hash = hash(&self.parsed.key, true);
-            (*header).ifindex = (*self.skb).ifindex;
+            (*header).ifindex = self.ifindex();
             (*header).wire_length = self.length;
             (*header).captured_length = captured as u32;
             (*header).source = (*self.flow.sending).sender;
@@ -174,6 +174,19 @@ impl Seen<'_> {
         }
         entry.submit(0);
         Counter::Inspected
+    }
+
+    /// The link, if it is one of the host or loopback, which has the same index everywhere.
+    #[inline(always)]
+    fn ifindex(&self) -> u32 {
+        const LOOPBACK: u32 = 1;
+        // SAFETY: a field of the context.
+        let ifindex = unsafe { (*self.skb).ifindex };
+        if matches!(self.hook, Hook::LinkIngress | Hook::LinkEgress) || ifindex == LOOPBACK {
+            ifindex
+        } else {
+            0
+        }
     }
 
     #[inline(always)]

@@ -24,6 +24,10 @@ static BUDGET_RENEWAL_NS: u64 = 10_000_000_000;
 #[unsafe(no_mangle)]
 static SKB_NETNS_COOKIE: u8 = 0;
 
+/// Cookie of the host's network namespace; 0 when this kernel does not tell.
+#[unsafe(no_mangle)]
+static HOST_NAMESPACE: u64 = 0;
+
 /// Reads a global as the loader left it.
 ///
 /// Volatile, for the compiler would otherwise fold in the value that stands here. The section is
@@ -52,6 +56,11 @@ pub(crate) fn capture_budget() -> u64 {
 #[inline(always)]
 pub(crate) fn budget_renewal_ns() -> u64 {
     read(&BUDGET_RENEWAL_NS)
+}
+
+#[inline(always)]
+pub(crate) fn host_namespace() -> u64 {
+    read(&HOST_NAMESPACE)
 }
 
 #[inline(always)]

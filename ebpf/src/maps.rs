@@ -1,12 +1,12 @@
 //! All maps. Sizes are placeholders of the object; the agent sets them at load.
 
 use aya_ebpf::{
-    btf_maps::{ArrayOfMaps, HashMap, LruHashMap, PerCpuArray, RingBuf, SkStorage},
+    btf_maps::{Array, ArrayOfMaps, HashMap, LruHashMap, PerCpuArray, RingBuf, SkStorage},
     macros::btf_map,
 };
 use hydrophone_common::{
     counter::COUNTERS,
-    flow::{FlowKey, FlowState},
+    flow::{BareDevice, FlowKey, FlowState},
     process::{EventCounter, Pace, PaceKey, ProcessEvent},
     record::SocketOwner,
 };
@@ -41,6 +41,14 @@ pub(crate) static COVERED: HashMap<u32, u32, 16_384> = HashMap::new();
 
 /// [`COVERED`]: a hooked link.
 pub(crate) const COVERED_LINK: u32 = 1;
+
+/// Devices whose packets the socket hooks inspect, for no hooked link sees them.
+#[btf_map]
+pub(crate) static BARE: HashMap<BareDevice, u32, 16_384> = HashMap::new();
+
+/// Entries of [`BARE`]: without any, no packet pays for a look.
+#[btf_map]
+pub(crate) static BARE_COUNT: Array<u32, 1> = Array::new();
 
 /// The account: one `u64` for each hook and counter, see `hydrophone_common::counter`.
 #[btf_map]

@@ -9,7 +9,10 @@ pub enum LinkKind {
     Veth,
     /// A bridge.
     Bridge,
-    /// Anything else, hardware included.
+    /// What passes no other device of its namespace: macvlan, ipvlan, netkit, hardware. In a
+    /// container's namespace no classifier of the host is in front of it.
+    Direct,
+    /// Anything else: loopback, and what sends through other devices, as tunnels do.
     Other,
 }
 
@@ -40,6 +43,20 @@ impl Link {
     pub fn is_container_side(&self) -> bool {
         self.kind == LinkKind::Veth && self.peer_nsid.is_some()
     }
+}
+
+/// Of the links in a namespace, those in front of which there is no link of the host that can be
+/// hooked. `host` is the number that the namespace has given to the host's.
+#[must_use]
+pub fn bare(links: &LinkTable, host: Option<i32>) -> Vec<u32> {
+    let is_bare = |link: &&Link| match link.kind {
+        LinkKind::Direct => true,
+        // Its other end is elsewhere, in an overlay's namespace, say.
+        LinkKind::Veth => link.peer_nsid.is_some() && link.peer_nsid != host,
+        LinkKind::Bridge | LinkKind::Other => false,
+    };
+    let bare = links.values().filter(is_bare);
+    bare.map(|link| link.ifindex).collect()
 }
 
 /// The links of one namespace by index.

@@ -55,6 +55,12 @@ pub use service::node_name;
 pub use shared::Listener;
 pub use snapshot::Snapshot;
 
+/// The kernel's cookie of the network namespace of the calling thread; 0 when it does not tell.
+#[must_use]
+pub fn own_namespace() -> u64 {
+    namespace::cookie_here().unwrap_or_default()
+}
+
 use cgroup::{CgroupMounts, Cgroups};
 use message::{Counters, Message};
 use runtime::Source;
@@ -268,7 +274,7 @@ impl Census {
         self.shared.wait_for(timeout, done)
     }
 
-    /// Has every snapshot shown to a listener, beginning with the last one. There is one listener.
+    /// Has every snapshot shown to a listener, beginning with the last one.
     pub fn listen(&self, listener: Box<dyn Listener>) {
         self.shared.listen(listener);
     }

@@ -13,6 +13,7 @@ use std::{
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::{
+    links::bare,
     listening::{Listening, listening_here},
     netlink::Connection,
 };
@@ -45,9 +46,9 @@ impl Namespace {
         self.file.as_fd()
     }
 
-    /// Looks into it.
-    pub(super) fn look(&self) -> io::Result<View> {
-        self.inside(look_here)
+    /// Looks into it. `host` is the namespace of the host.
+    pub(super) fn look(&self, host: BorrowedFd<'_>) -> io::Result<View> {
+        self.inside(|| look_here(Some(host)))
     }
 
     /// Does something on a thread of its own, which enters it and ends there.
@@ -80,16 +81,23 @@ pub(super) struct View {
     pub(super) listening: Vec<Listening>,
     /// `SO_NETNS_COOKIE` (kernel 5.14); 0 when the kernel has none.
     pub(super) cookie: u64,
+    /// Indices of the links in front of which no link of the host can be hooked.
+    pub(super) bare: Vec<u32>,
 }
 
-/// What the namespace of this thread shows.
-pub(super) fn look_here() -> io::Result<View> {
+/// What the namespace of this thread shows. `host` is that of the host, if it is another.
+pub(super) fn look_here(host: Option<BorrowedFd<'_>>) -> io::Result<View> {
     let mut connection = Connection::open()?;
+    let host = match host {
+        Some(host) => connection.nsid_of(host)?,
+        None => None,
+    };
     Ok(View {
         addresses: connection.addresses()?,
         macs: connection.macs()?,
         listening: listening_here().unwrap_or_default(),
         cookie: cookie_of(connection.as_fd()),
+        bare: bare(&connection.links()?, host),
     })
 }
 
@@ -121,7 +129,7 @@ mod tests {
 
     #[test]
     fn the_own_namespace_has_a_cookie_and_an_inode() {
-        assert_ne!(look_here().unwrap().cookie, 0);
+        assert_ne!(look_here(None).unwrap().cookie, 0);
         let own = Namespace::own().unwrap();
         let by_pid = Namespace::of_process(std::process::id()).unwrap();
         assert_eq!(by_pid.inode, own.inode);

@@ -292,29 +292,39 @@ fn link_of(message: &LinkMessage) -> Link {
         peer_nsid: None,
         up: message.header.flags.contains(LinkFlags::Up),
     };
+    let mut kind = None;
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
             LinkAttribute::Controller(master) => link.master = (*master != 0).then_some(*master),
             LinkAttribute::Link(peer) => link.peer = (*peer != 0).then_some(*peer),
             LinkAttribute::LinkNetNsId(id) => link.peer_nsid = (*id >= 0).then_some(*id),
-            LinkAttribute::LinkInfo(infos) => link.kind = kind_of(infos),
+            LinkAttribute::LinkInfo(infos) => kind = kind_of(infos),
             _ => {}
         }
     }
+    // Without a kind, what is not loopback is hardware.
+    let is_loopback = message.header.flags.contains(LinkFlags::Loopback);
+    link.kind = kind.unwrap_or(if is_loopback {
+        LinkKind::Other
+    } else {
+        LinkKind::Direct
+    });
     link
 }
 
-fn kind_of(infos: &[LinkInfo]) -> LinkKind {
-    infos
-        .iter()
-        .find_map(|info| match info {
-            LinkInfo::Kind(InfoKind::Veth) => Some(LinkKind::Veth),
-            LinkInfo::Kind(InfoKind::Bridge) => Some(LinkKind::Bridge),
-            LinkInfo::Kind(_) => Some(LinkKind::Other),
-            _ => None,
-        })
-        .unwrap_or(LinkKind::Other)
+/// `None` for hardware, which has no kind.
+fn kind_of(infos: &[LinkInfo]) -> Option<LinkKind> {
+    infos.iter().find_map(|info| match info {
+        LinkInfo::Kind(InfoKind::Veth) => Some(LinkKind::Veth),
+        LinkInfo::Kind(InfoKind::Bridge) => Some(LinkKind::Bridge),
+        LinkInfo::Kind(
+            InfoKind::MacVlan | InfoKind::MacVtap | InfoKind::IpVlan | InfoKind::IpVtap,
+        ) => Some(LinkKind::Direct),
+        LinkInfo::Kind(InfoKind::Other(name)) if name == "netkit" => Some(LinkKind::Direct),
+        LinkInfo::Kind(_) => Some(LinkKind::Other),
+        _ => None,
+    })
 }
 
 fn mac_of(message: &LinkMessage) -> Option<[u8; 6]> {

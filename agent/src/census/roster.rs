@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     awaited::Awaited,
-    cgroup::{FoundContainer, path::is_below},
+    cgroup::{FoundContainer, path::is_below, tree},
     dossier::Dossier,
     identity::{Container, Runtime, UnknownReason},
     links::LinkTable,
@@ -38,6 +38,8 @@ pub(super) struct Network {
     pub(super) addresses: Vec<IpAddr>,
     pub(super) macs: Vec<[u8; 6]>,
     pub(super) listening: Vec<Listening>,
+    /// Indices, in there, of links in front of which no link of the host can be hooked.
+    pub(super) bare: Vec<u32>,
 }
 
 /// One container that is there.
@@ -49,6 +51,8 @@ pub(super) struct Member {
     pub(super) network: Network,
     /// When it was first seen.
     pub(super) since: Instant,
+    /// Whether this agent runs in it.
+    is_own: bool,
     /// Runtimes (by place in the configuration) that do not know it.
     denied: BTreeSet<usize>,
     published: Option<Arc<Container>>,
@@ -123,9 +127,11 @@ impl Roster {
             self.dropped += 1;
             return false;
         }
+        let is_own = tree::holds(std::process::id(), &found.path);
         self.members.insert(
             found.path.clone(),
             Member {
+                is_own,
                 found,
                 pid: 0,
                 network: Network::default(),
@@ -381,7 +387,27 @@ impl Roster {
             root_cgroup: self.root_cgroup,
             host_cookie: self.host.cookie,
             host_addresses: self.host.addresses.clone(),
+            bare: self.bare(),
         })
+    }
+
+    /// Devices whose packets only the sockets' hooks see. What the agent itself sends is left out:
+    /// an alert about an attack looks like one.
+    fn bare(&self) -> BTreeSet<(u64, u32)> {
+        self.members
+            .values()
+            .filter(|member| !member.is_own)
+            .flat_map(|member| {
+                let network = &member.network;
+                let (owner, devices) = if network.host {
+                    (member.found.cgroup_id, &self.host.bare)
+                } else {
+                    (network.cookie, &network.bare)
+                };
+                let known = devices.iter().filter(move |_| owner != 0);
+                known.map(move |ifindex| (owner, *ifindex))
+            })
+            .collect()
     }
 
     fn container_of(&self, member: &Member) -> Container {

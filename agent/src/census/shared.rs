@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeSet, HashMap},
     net::IpAddr,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, atomic::Ordering, mpsc::SyncSender,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic::Ordering, mpsc::SyncSender,
     },
     time::{Duration, Instant},
 };
@@ -37,13 +37,19 @@ pub(super) struct Shared {
     looked_up: Mutex<HashMap<u64, Option<Group>>>,
     given_up: Mutex<HashMap<(u64, u32), Instant>>,
     census: SyncSender<Message>,
-    listener: OnceLock<Box<dyn Listener>>,
+    listeners: Mutex<Vec<Box<dyn Listener>>>,
 }
 
 /// Is shown every snapshot, in order, by the thread that made it: it must not wait for anything.
 pub trait Listener: Send + Sync {
     /// A snapshot has been published.
     fn published(&self, snapshot: &Arc<Snapshot>);
+}
+
+impl<F: Fn(&Snapshot) + Send + Sync> Listener for F {
+    fn published(&self, snapshot: &Arc<Snapshot>) {
+        self(snapshot);
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,7 +79,7 @@ impl Shared {
             looked_up: Mutex::default(),
             given_up: Mutex::default(),
             census,
-            listener: OnceLock::new(),
+            listeners: Mutex::default(),
         }
     }
 
@@ -88,21 +94,20 @@ impl Shared {
         self.snapshot.store(Arc::clone(&snapshot));
         count(&self.counters.refreshes);
         progress.settled = settled;
-        if let Some(listener) = self.listener.get() {
+        for listener in &*lock(&self.listeners) {
             listener.published(&snapshot);
         }
         self.changed.notify_all();
     }
 
-    /// Shows the listener the last snapshot, if one has been published, and all that follow. There
-    /// is one listener; a second is not heard.
+    /// Shows the listener the last snapshot, if one has been published, and all that follow.
     pub(super) fn listen(&self, listener: Box<dyn Listener>) {
         // No snapshot is published meanwhile.
         let _progress = lock(&self.progress);
-        let listener = self.listener.get_or_init(|| listener);
         if self.counters.refreshes.load(Ordering::Relaxed) > 0 {
             listener.published(&self.snapshot.load());
         }
+        lock(&self.listeners).push(listener);
     }
 
     /// Sets a runtime's state. Returns whether any has not been tried to the end yet.

@@ -1,7 +1,7 @@
 //! Who is who at one moment. Immutable: readers load it and never wait.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::IpAddr,
     sync::Arc,
 };
@@ -35,6 +35,7 @@ pub struct Snapshot {
     by_cookie: HashMap<u64, Sharers>,
     host_cookie: u64,
     by_address: HashMap<IpAddr, Claim>,
+    bare: BTreeSet<(u64, u32)>,
 }
 
 /// Whose an address is.
@@ -58,6 +59,7 @@ pub(super) struct Parts {
     pub(super) root_cgroup: u64,
     pub(super) host_cookie: u64,
     pub(super) host_addresses: Vec<IpAddr>,
+    pub(super) bare: BTreeSet<(u64, u32)>,
 }
 
 impl Snapshot {
@@ -181,6 +183,13 @@ impl Snapshot {
         &self.containers
     }
 
+    /// Devices whose packets only the sockets' hooks see: the cookie of the namespace, or in the
+    /// host's the container's cgroup id, and the index there.
+    #[must_use]
+    pub const fn bare(&self) -> &BTreeSet<(u64, u32)> {
+        &self.bare
+    }
+
     /// Containers that are there.
     #[must_use]
     pub fn living(&self) -> &[Arc<Container>] {
@@ -226,6 +235,7 @@ impl Snapshot {
             awaited: parts.awaited,
             undecided_root: v1_only.then_some(parts.root_cgroup),
             host_cookie: parts.host_cookie,
+            bare: parts.bare,
         }
     }
 }

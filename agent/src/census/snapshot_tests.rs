@@ -1,4 +1,4 @@
-use std::net::Ipv4Addr;
+use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use super::*;
 use crate::census::{
@@ -79,6 +79,7 @@ fn snapshot(live: Vec<Container>, gone: Vec<Container>) -> Snapshot {
         root_cgroup: ROOT,
         host_cookie: HOST_COOKIE,
         host_addresses: vec![ip(254)],
+        bare: BTreeSet::new(),
     })
 }
 

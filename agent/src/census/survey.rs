@@ -173,7 +173,7 @@ impl Surveyor {
             }
             Err(error) => self.failed("the host's links", &error),
         }
-        match look_here() {
+        match look_here(None) {
             Ok(view) => {
                 roster.host = Network {
                     inode: self.own_inode,
@@ -183,6 +183,7 @@ impl Surveyor {
                     addresses: view.addresses,
                     macs: view.macs,
                     listening: view.listening,
+                    bare: view.bare,
                 }
             }
             Err(error) => self.failed("the host's addresses", &error),
@@ -211,7 +212,7 @@ impl Surveyor {
     fn network(&mut self, namespace: &Namespace, links: &LinkTable, look: bool) -> Network {
         let host = namespace.inode == self.own_inode;
         if look && !host {
-            match namespace.look() {
+            match Namespace::own().and_then(|host| namespace.look(host.as_fd())) {
                 Ok(view) => {
                     self.views.insert(namespace.inode, view);
                 }
@@ -236,6 +237,7 @@ impl Surveyor {
             addresses: view.addresses,
             macs: view.macs,
             listening: view.listening,
+            bare: view.bare,
         }
     }
 

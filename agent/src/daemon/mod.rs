@@ -25,7 +25,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     alert::{self, AlertStage, Naming, Overflow, Sink, SinkFormat, escape::Hostile},
-    census::{Census, CensusConfig},
+    census::{self, Census, CensusConfig},
     config::Config,
     ledger::{self, Ledger},
     nat::Nat,
@@ -82,8 +82,22 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
         counters,
         budgets,
         processes,
-    } = Probe::load(&LoadOptions::from(&config.sensor), &shutdown)?;
+        bare,
+    } = Probe::load(
+        &LoadOptions {
+            host_namespace: census::own_namespace(),
+            ..LoadOptions::from(&config.sensor)
+        },
+        &shutdown,
+    )?;
     probe.attach_cgroup(&census.cgroups().root().to_string_lossy())?;
+    let bare = Mutex::new(bare);
+    census.listen(Box::new(move |snapshot: &census::Snapshot| {
+        let mut bare = bare.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = bare.set(snapshot.bare()) {
+            tracing::error!(%error, "packets of some containers without a hooked link are not seen");
+        }
+    }));
 
     let (follower, process_figures) = processes::prepare(processes, &mut probe);
     let resolver = HostResolver::new(Arc::clone(&census), Arc::clone(&process_figures.processes));

@@ -4,7 +4,7 @@ use std::{borrow::Cow, fs, fs::File, io::ErrorKind, path::PathBuf, time::Duratio
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{ArrayOfMaps, HashMap, Map, MapData, PerCpuArray, RingBuf},
+    maps::{Array, ArrayOfMaps, HashMap, Map, MapData, PerCpuArray, RingBuf},
     programs::{
         CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSock, CgroupSockAddr, ProgramError,
         RawTracePoint, SchedClassifier,
@@ -14,8 +14,8 @@ use aya::{
 use hydrophone_common::LAYOUT_VERSION;
 
 use super::{
-    AttachMode, Budgets, Counters, Extras, ProbeError, ProcessCounters, ProcessEvents, RingReader,
-    Shutdown, links::Links, log::KernelLog, names, unix::UnixHook,
+    AttachMode, BareDevices, Budgets, Counters, Extras, ProbeError, ProcessCounters,
+    ProcessEvents, RingReader, Shutdown, links::Links, log::KernelLog, names, unix::UnixHook,
 };
 
 /// Where the kernel object comes from.
@@ -69,6 +69,8 @@ pub struct LoadOptions {
     pub attach: AttachMode,
     /// Ask for the network namespace in `cgroup_skb` programs; `None`: if the kernel can (6.15).
     pub skb_netns_cookie: Option<bool>,
+    /// The kernel's cookie of the host's network namespace; 0 when it does not tell.
+    pub host_namespace: u64,
 }
 
 impl Default for LoadOptions {
@@ -82,6 +84,7 @@ impl Default for LoadOptions {
             budget_renewal: Duration::from_secs(10),
             attach: AttachMode::best(),
             skb_netns_cookie: None,
+            host_namespace: 0,
         }
     }
 }
@@ -114,6 +117,8 @@ pub struct Loaded {
     pub budgets: Budgets,
     /// Events about processes.
     pub processes: ProcessEvents,
+    /// Devices that the socket hooks look after.
+    pub bare: BareDevices,
 }
 
 impl Probe {
@@ -137,6 +142,7 @@ impl Probe {
             .override_global("CAPTURE_BUDGET", &options.capture_budget, true)
             .override_global("BUDGET_RENEWAL_NS", &renewal, true)
             .override_global("SKB_NETNS_COOKIE", &cookie, true)
+            .override_global("HOST_NAMESPACE", &options.host_namespace, true)
             .map_max_entries(names::FLOWS, options.flows)
             .load(&object)
             .map_err(|source| ProbeError::Load {
@@ -167,6 +173,8 @@ impl Probe {
         let events: RingBuf<MapData> = take(&mut ebpf, names::PROCESS_EVENTS, &origin)?;
         let event_counters: PerCpuArray<MapData, u64> =
             take(&mut ebpf, names::PROCESS_COUNTERS, &origin)?;
+        let bare: HashMap<MapData, _, _> = take(&mut ebpf, names::BARE, &origin)?;
+        let bare_count: Array<MapData, _> = take(&mut ebpf, names::BARE_COUNT, &origin)?;
         let mut probe = Self {
             ebpf,
             origin,
@@ -195,6 +203,7 @@ impl Probe {
                     unix: unix_state,
                 },
             },
+            bare: BareDevices::new(bare, bare_count),
         })
     }
 

@@ -1,5 +1,6 @@
 //! The kernel side as the agent sees it: load, attach, rings, counters, budgets. All use of aya.
 
+mod bare;
 mod budget;
 mod clock;
 mod counters;
@@ -13,6 +14,7 @@ mod qdisc;
 mod ring;
 mod unix;
 
+pub use bare::BareDevices;
 pub use budget::Budgets;
 pub use clock::Clock;
 pub use counters::{Counters, HookCounters};
@@ -46,5 +48,7 @@ mod names {
     pub(super) const RINGS: &str = "RINGS";
     pub(super) const FLOWS: &str = "FLOWS";
     pub(super) const COVERED: &str = "COVERED";
+    pub(super) const BARE: &str = "BARE";
+    pub(super) const BARE_COUNT: &str = "BARE_COUNT";
     pub(super) const COUNTERS: &str = "COUNTERS_MAP";
 }

@@ -27,7 +27,7 @@ fn inspect_ingress(skb: *mut __sk_buff) -> Counter {
     };
     flow.renew(&parsed);
     // SAFETY: a field of the context.
-    learn_sender(skb, flow, unsafe { (*skb).ifindex });
+    learn_sender(skb, flow, unsafe { (*skb).ifindex }, false);
     // SAFETY: a live map value.
     unsafe { (*flow.sending).hooks |= 1 << Hook::LinkIngress as u8 };
     capture::record(skb, Hook::LinkIngress, &parsed, flow)
@@ -67,7 +67,7 @@ fn inspect_egress(skb: *mut __sk_buff) -> Counter {
     flow.renew(&parsed);
     // A bridge or a device that is not ours says nothing about who is behind it.
     if from == 0 || covered == Some(&COVERED_LINK) {
-        learn_sender(skb, flow, from);
+        learn_sender(skb, flow, from, from == 0);
     }
     // SAFETY: a live map value.
     unsafe { (*flow.sending).hooks |= 1 << Hook::LinkEgress as u8 };

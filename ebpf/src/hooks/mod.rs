@@ -20,8 +20,10 @@ const EARLY: u64 = 8;
 ///
 /// What an earlier packet of the same tuple told is replaced: addresses and ports are used again, by
 /// the next container or by whoever forges them.
+///
+/// `is_host` says whether the kernel's own packets are the host's.
 #[inline(always)]
-fn learn_sender(skb: *mut __sk_buff, flow: Flow, ifindex: u32) {
+fn learn_sender(skb: *mut __sk_buff, flow: Flow, ifindex: u32, is_host: bool) {
     // SAFETY: a live map value.
     let owner = unsafe { &mut (*flow.sending).sender };
     if owner.ifindex != ifindex {
@@ -32,7 +34,7 @@ fn learn_sender(skb: *mut __sk_buff, flow: Flow, ifindex: u32) {
     // SAFETY: the helper takes the context; 0 when there is no socket.
     let cgroup_id = unsafe { bpf_skb_cgroup_id(skb) };
     // On a container's link the root's is that of its kernel (RST, ACK in TIME_WAIT): not known.
-    let known = cgroup_id > ROOT_CGROUP || (cgroup_id == ROOT_CGROUP && ifindex == 0);
+    let known = cgroup_id > ROOT_CGROUP || (cgroup_id == ROOT_CGROUP && is_host);
     if !known {
         return;
     }

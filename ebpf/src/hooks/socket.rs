@@ -1,18 +1,22 @@
-//! `cgroup_skb` at the cgroup2 root: exact identity of sockets, and traffic on loopback.
+//! `cgroup_skb` at the cgroup2 root: exact identity of sockets, traffic on loopback, and that of
+//! devices which no hooked link is in front of.
 
 use aya_ebpf::{
     bindings::{__sk_buff, BPF_SK_STORAGE_GET_F_CREATE},
     helpers::generated::{bpf_get_netns_cookie, bpf_sk_storage_get, bpf_skb_cgroup_id},
     programs::SkBuffContext,
 };
-use hydrophone_common::counter::{Counter, Hook};
+use hydrophone_common::{
+    counter::{Counter, Hook},
+    flow::BareDevice,
+};
 
 use super::{learn_receiver, learn_sender};
 use crate::{
     capture, config,
     flow::{Flow, SYN},
     headers::{Kind, Parsed, TCP, parse_network},
-    maps::{NAMESPACES, RECEIVED},
+    maps::{BARE, BARE_COUNT, NAMESPACES, RECEIVED},
     outcome::account,
 };
 
@@ -28,16 +32,16 @@ pub(crate) fn egress(ctx: &SkBuffContext) {
 
 #[inline(always)]
 fn inspect_egress(skb: *mut __sk_buff) -> Counter {
-    if !on_loopback(skb) {
+    let Some(place) = Place::of(skb) else {
         // The link's classifier sees the same socket: nothing to add but counting.
         return Counter::IdentityOnly;
-    }
+    };
     let mut parsed = parse_network(skb);
-    let Some(flow) = loopback_flow(skb, &mut parsed) else {
+    let Some(flow) = place.flow(&mut parsed) else {
         return Counter::FlowTableFull;
     };
     flow.renew(&parsed);
-    learn_sender(skb, flow, 0);
+    learn_sender(skb, flow, 0, place.is_loopback);
     // SAFETY: a live map value.
     let direction = unsafe { &mut *flow.sending };
     let first = direction.hooks & (1 << Hook::SocketEgress as u8) == 0;
@@ -58,7 +62,7 @@ pub(crate) fn ingress(ctx: &SkBuffContext) {
 
 #[inline(always)]
 fn inspect_ingress(skb: *mut __sk_buff) -> Counter {
-    if !on_loopback(skb) {
+    let Some(place) = Place::of(skb) else {
         if !is_settled(skb) {
             let parsed = parse_network(skb);
             if parsed.kind == Kind::Keyed
@@ -68,9 +72,9 @@ fn inspect_ingress(skb: *mut __sk_buff) -> Counter {
             }
         }
         return Counter::IdentityOnly;
-    }
+    };
     let mut parsed = parse_network(skb);
-    let Some(flow) = loopback_flow(skb, &mut parsed) else {
+    let Some(flow) = place.flow(&mut parsed) else {
         return Counter::FlowTableFull;
     };
     learn_receiver(skb, flow);
@@ -138,16 +142,53 @@ fn after(a: u32, b: u32) -> bool {
     (a.wrapping_sub(b) as i32) > 0
 }
 
-#[inline(always)]
-fn on_loopback(skb: *mut __sk_buff) -> bool {
-    // SAFETY: a field of the context.
-    unsafe { (*skb).ifindex == LOOPBACK }
+/// Where the socket hooks inspect.
+struct Place {
+    /// Tells apart equal tuples of different namespaces; 0 where packets go from one to another.
+    scope: u64,
+    is_loopback: bool,
 }
 
-#[inline(always)]
-fn loopback_flow(skb: *mut __sk_buff, parsed: &mut Parsed) -> Option<Flow> {
-    parsed.key.scope = namespace(skb);
-    Flow::open(parsed)
+impl Place {
+    /// `None` where a link's classifier inspects, or nobody has to.
+    #[inline(always)]
+    fn of(skb: *mut __sk_buff) -> Option<Self> {
+        // SAFETY: a field of the context.
+        let ifindex = unsafe { (*skb).ifindex };
+        if ifindex == LOOPBACK {
+            return Some(Self {
+                scope: namespace(skb),
+                is_loopback: true,
+            });
+        }
+        // SAFETY: an integer that only the agent writes.
+        if BARE_COUNT.get(0).is_none_or(|count| *count == 0) {
+            return None;
+        }
+        let namespace = namespace(skb);
+        let owner = if namespace == config::host_namespace() {
+            // SAFETY: the helper takes the context.
+            unsafe { bpf_skb_cgroup_id(skb) }
+        } else {
+            namespace
+        };
+        let device = BareDevice {
+            owner,
+            ifindex,
+            padding: 0,
+        };
+        // SAFETY: the values are integers that only the agent writes.
+        unsafe { BARE.get(device) }.map(|_| Self {
+            scope: 0,
+            is_loopback: false,
+        })
+    }
+
+    #[inline(always)]
+    fn flow(&self, parsed: &mut Parsed) -> Option<Flow> {
+        parsed.key.scope = self.scope;
+        Flow::open(parsed)
+    }
 }
 
 /// Cookie of the socket's network namespace; 0 when this kernel does not tell.

@@ -35,7 +35,7 @@ impl Fixture {
             rings,
             counters,
             budgets,
-            processes: _,
+            ..
         } = Probe::load(options, &shutdown).unwrap_or_else(|error| panic!("{error}"));
         Self {
             probe,
