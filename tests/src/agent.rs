@@ -1,7 +1,9 @@
 //! The agent under test, as its user runs it.
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
     io::{BufRead as _, BufReader, Read},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -42,6 +44,8 @@ pub struct Options {
     pub echo: bool,
     /// How long it may take until it watches.
     pub patience: Duration,
+    /// What the program is started with ([`Engine::entering`]).
+    pub entering: Vec<OsString>,
 }
 
 impl Options {
@@ -61,6 +65,8 @@ impl Options {
             binary: None,
             echo: false,
             patience: LIMIT,
+            // Whether `nsenter` is there shows when the agent starts.
+            entering: engine.entering().unwrap_or_default(),
         }
     }
 
@@ -138,6 +144,7 @@ impl Agent {
         // The agent ends with us, however we end.
         let mut child = Command::new(program("setpriv")?)
             .args(["--pdeathsig", "KILL", "--"])
+            .args(&options.entering)
             .arg(binary)
             .args(["run", "--config"])
             .arg(&config)

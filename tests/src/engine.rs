@@ -1,6 +1,7 @@
 //! A Docker Engine of one's own.
 
 use std::{
+    ffi::{OsStr, OsString},
     fs::{self, File},
     os::unix::fs::symlink,
     path::{Path, PathBuf},
@@ -20,6 +21,8 @@ use crate::{
 /// Where the engine lives. Always the same, so that what a killed one has left is found.
 const FOLDER: &str = "/var/lib/hydrophone-tests";
 const BRIDGE: &str = "hydro0";
+/// The network namespace of an engine that is apart.
+const NAMESPACE: &str = "hydrophone-tests";
 const START: Duration = Duration::from_secs(60);
 const STOP: Duration = Duration::from_secs(30);
 
@@ -31,6 +34,7 @@ pub struct Engine {
     _lock: HostLock,
     daemon: Child,
     network: u8,
+    is_apart: bool,
 }
 
 impl Engine {
@@ -44,6 +48,19 @@ impl Engine {
     /// # Errors
     /// When a program is missing, root is not ours, or the daemon does not come up; with its log.
     pub fn start() -> Result<Self> {
+        Self::start_in(false)
+    }
+
+    /// The same in a network namespace of its own, as a host with a packet filter, translation and
+    /// forwarding of its own, which go with the engine. An agent is started there too.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_apart() -> Result<Self> {
+        Self::start_in(true)
+    }
+
+    fn start_in(is_apart: bool) -> Result<Self> {
         ensure!(
             rustix::process::geteuid().is_root(),
             "a container engine needs root"
@@ -54,10 +71,14 @@ impl Engine {
         for needed in ["containerd", "runc", "iptables"] {
             program(needed)?;
         }
+        if is_apart {
+            make_namespace()?;
+        }
         let mut engine = Self {
             _lock: lock,
-            daemon: launch()?,
+            daemon: launch(is_apart)?,
             network: free_network()?,
+            is_apart,
         };
         engine.wait_until_ready()?;
         engine.make_network()?;
@@ -85,7 +106,7 @@ impl Engine {
         let containerd = Path::new(FOLDER).join("exec/containerd");
         end_all(&containerd.join("containerd.toml").display().to_string())?;
         let _ = fs::remove_file(containerd.join("containerd.pid"));
-        self.daemon = launch()?;
+        self.daemon = launch(self.is_apart)?;
         self.wait_until_ready()
     }
 
@@ -111,7 +132,7 @@ impl Engine {
             Self::NETWORK,
         ])?;
         let flag = fs::read_to_string("/proc/sys/net/bridge/bridge-nf-call-iptables");
-        if flag.is_ok_and(|flag| flag.trim() == "1") {
+        if !self.is_apart && flag.is_ok_and(|flag| flag.trim() == "1") {
             let_through("-I")?;
         }
         Ok(())
@@ -167,6 +188,26 @@ impl Engine {
             .arg("--host")
             .arg(format!("unix://{}", self.socket().display()));
         Ok(client)
+    }
+
+    /// Runs a program on the engine's host: in its network namespace.
+    ///
+    /// # Errors
+    /// When it is not installed or fails, with all that it wrote.
+    pub fn on_host<S: AsRef<OsStr>>(&self, name: &str, arguments: &[S]) -> Result<Output> {
+        let mut words = entering(self.is_apart)?;
+        words.push(program(name)?.into());
+        words.extend(arguments.iter().map(|word| word.as_ref().to_owned()));
+        let (first, rest) = words.split_first().context("no program")?;
+        run_command(Command::new(first).args(rest))
+    }
+
+    /// What a program is started with, so that it runs in the engine's network namespace.
+    ///
+    /// # Errors
+    /// When `nsenter` is not installed.
+    pub fn entering(&self) -> Result<Vec<OsString>> {
+        entering(self.is_apart)
     }
 
     /// Starts a container that is called `name`, with further options for `docker run`.
@@ -250,12 +291,22 @@ impl Drop for Engine {
 }
 
 /// Starts the daemon.
-fn launch() -> Result<Child> {
+fn launch(is_apart: bool) -> Result<Child> {
     let at = |name: &str| Path::new(FOLDER).join(name);
     let log = File::options().create(true).append(true).open(at("log"))?;
+    let filter: &[&str] = if is_apart {
+        &["--experimental", "--ip6tables", "--userland-proxy=false"]
+    } else {
+        &[
+            "--iptables=false",
+            "--ip6tables=false",
+            "--ip-forward=false",
+        ]
+    };
     // The daemon ends with us, however we end.
     Command::new(program("setpriv")?)
         .args(["--pdeathsig", "TERM", "--"])
+        .args(entering(is_apart)?)
         .arg(program("dockerd")?)
         .arg("--data-root")
         .arg(at("root"))
@@ -265,8 +316,8 @@ fn launch() -> Result<Child> {
         .arg(format!("unix://{}", at("docker.sock").display()))
         .arg("--pidfile")
         .arg(at("pid"))
-        .args(["--bridge=none", "--iptables=false", "--ip6tables=false"])
-        .arg("--ip-forward=false")
+        .arg("--bridge=none")
+        .args(filter)
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)
@@ -285,6 +336,7 @@ fn sweep() -> Result<()> {
     // Both fail when there is nothing left to take away.
     while let_through("-D").is_ok() {}
     let _ = run("ip", &["link", "del", BRIDGE]);
+    let _ = run("ip", &["netns", "del", NAMESPACE]);
     Ok(())
 }
 
@@ -297,6 +349,29 @@ fn end_all(needle: &str) -> Result<()> {
     wait_for("the engine's processes end", STOP, || {
         Ok(processes_of(needle)?.is_empty().then_some(()))
     })
+}
+
+/// A host in a network namespace: it forwards, and its loopback is up.
+fn make_namespace() -> Result<()> {
+    run("ip", &["netns", "add", NAMESPACE])?;
+    let enter = entering(true)?;
+    let (first, rest) = enter.split_first().context("no program")?;
+    let setup = "ip link set lo up && cd /proc/sys/net \
+                 && echo 1 > ipv4/ip_forward && echo 1 > ipv6/conf/all/forwarding";
+    run_command(Command::new(first).args(rest).args(["sh", "-ec", setup])).map(drop)
+}
+
+/// Leaves the mounts alone, as `ip netns exec` does not: cgroups stay where they are.
+fn entering(is_apart: bool) -> Result<Vec<OsString>> {
+    if !is_apart {
+        return Ok(Vec::new());
+    }
+    let namespace = format!("--net=/run/netns/{NAMESPACE}");
+    Ok(vec![
+        program("nsenter")?.into(),
+        namespace.into(),
+        "--".into(),
+    ])
 }
 
 /// Processes that live and have `needle` in their command line, this one excepted.

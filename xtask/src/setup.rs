@@ -40,6 +40,8 @@ const TEST_PACKAGES: &[(&str, &str)] = &[
     ("runc", "runc"),
     ("/usr/lib/cni/bridge", "containernetworking-plugins"),
     ("iptables", "iptables"),
+    ("nft", "nftables"),
+    ("nsenter", "util-linux"),
     ("ip", "iproute2"),
     ("tc", "iproute2"),
     ("bpftool", "bpftool"),
