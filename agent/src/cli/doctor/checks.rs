@@ -6,6 +6,7 @@ use super::{Check, capabilities};
 use crate::{
     census::cgroup::Cgroups,
     config::Config,
+    nat::Tracking,
     probe::{AttachMode, Extras, Instance, LoadOptions, Probe, ProbeError, Shutdown},
 };
 
@@ -21,7 +22,11 @@ pub(super) fn all(config: &Config) -> Vec<Check> {
         cgroup2(),
     ];
     report.extend(programs(config));
-    report.extend([attachment(config), instance()]);
+    report.extend([
+        attachment(config),
+        tracking(Tracking::of_this_host()),
+        instance(),
+    ]);
     report
 }
 
@@ -141,6 +146,24 @@ fn attachment(config: &Config) -> Check {
         AttachMode::Clsact => Check::warn(
             "no tcx: clsact filters are used, and stay when the agent is killed until it starts again",
             "kernel 6.6 or later has tcx",
+        ),
+    }
+}
+
+/// How translated connections (published ports, service addresses) are known.
+fn tracking(tracking: Tracking) -> Check {
+    match tracking {
+        Tracking::Listening => {
+            Check::ok("connection tracking tells of translated connections (nf_conntrack_netlink)")
+        }
+        Tracking::Silent => Check::warn(
+            "connection tracking tells nothing: translated connections are known by how they begin, \
+             those that the agent saw begin",
+            "sysctl net.netfilter.nf_conntrack_events=2 (1 before 5.19); a kernel without \
+             CONFIG_NF_CONNTRACK_EVENTS has no such key",
+        ),
+        Tracking::Absent => Check::note(
+            "no connection tracking (nf_conntrack): nothing is translated by the packet filter",
         ),
     }
 }
