@@ -15,9 +15,15 @@ pub(crate) struct Row {
 }
 
 pub(crate) enum Made<'a> {
-    Way(Way<'a>),
+    Way(Box<Way<'a>>),
     /// Why this machine cannot.
     Not(String),
+}
+
+impl<'a> Made<'a> {
+    fn way(way: Way<'a>) -> Self {
+        Self::Way(Box::new(way))
+    }
 }
 
 const fn plain(name: &'static str, make: for<'a> fn(&World<'a>) -> Result<Made<'a>>) -> Row {
@@ -63,7 +69,7 @@ const IN_SECOND: &str = "--network=second";
 fn bridge<'a>(world: &World<'a>) -> Result<Made<'a>> {
     let client = world.idle("bridge-client", &[])?;
     let server = world.server("bridge-server", &[])?;
-    Ok(Made::Way(Way::direct(client, server)))
+    Ok(Made::way(Way::direct(client, server)))
 }
 
 fn routed<'a>(world: &World<'a>) -> Result<Made<'a>> {
@@ -72,21 +78,21 @@ fn routed<'a>(world: &World<'a>) -> Result<Made<'a>> {
     world.rule(&addresses(&server), |to| {
         format!("-t nat -I POSTROUTING -d {to} -j ACCEPT")
     })?;
-    Ok(Made::Way(Way::direct(client, server)))
+    Ok(Made::way(Way::direct(client, server)))
 }
 
 /// As Docker does by default with all that leaves a network.
 fn masqueraded<'a>(world: &World<'a>) -> Result<Made<'a>> {
     let client = world.idle("masqueraded-client", &[])?;
     let server = world.server("masqueraded-server", &[IN_SECOND])?;
-    Ok(Made::Way(Way::direct(client, server)))
+    Ok(Made::way(Way::direct(client, server)))
 }
 
 fn published<'a>(world: &World<'a>) -> Result<Made<'a>> {
     let client = world.idle("published-client", &[])?;
     let ports = ["--publish=8081:80/tcp", "--publish=8081:80/udp", IN_SECOND];
     let server = world.server("published-server", &ports)?;
-    Ok(Made::Way(Way {
+    Ok(Made::way(Way {
         without_icmp: Some(ICMP_OF_PORT),
         ..Way::by(client, server, world.gateways()?, 8081)
     }))
@@ -96,7 +102,7 @@ fn hairpin<'a>(world: &World<'a>) -> Result<Made<'a>> {
     let client = world.idle("hairpin-client", &[])?;
     let ports = ["--publish=8082:80/tcp", "--publish=8082:80/udp"];
     let server = world.server("hairpin-server", &ports)?;
-    Ok(Made::Way(Way {
+    Ok(Made::way(Way {
         without_icmp: Some(ICMP_OF_PORT),
         ..Way::by(client, server, world.gateways()?, 8082)
     }))
@@ -105,7 +111,7 @@ fn hairpin<'a>(world: &World<'a>) -> Result<Made<'a>> {
 fn hairpin_to_itself<'a>(world: &World<'a>) -> Result<Made<'a>> {
     let ports = ["--publish=8083:80/tcp", "--publish=8083:80/udp"];
     let client = world.server("hairpin-itself", &ports)?;
-    Ok(Made::Way(Way {
+    Ok(Made::way(Way {
         client,
         server: None,
         others: Vec::new(),
@@ -134,7 +140,7 @@ fn by_iptables<'a>(world: &World<'a>) -> Result<Made<'a>> {
     world.rule(&addresses(&server), |to| {
         format!("-t nat -I POSTROUTING -d {to} -j ACCEPT")
     })?;
-    Ok(Made::Way(Way::by(client, server, services, PORT)))
+    Ok(Made::way(Way::by(client, server, services, PORT)))
 }
 
 fn by_nftables<'a>(world: &World<'a>) -> Result<Made<'a>> {
@@ -152,7 +158,7 @@ fn by_nftables<'a>(world: &World<'a>) -> Result<Made<'a>> {
     );
     world.engine.on_host("nft", &[rules.as_str()])?;
     let services = ["203.0.113.20", "2001:db8::20"].map(str::to_owned);
-    Ok(Made::Way(Way::by(client, server, services, PORT)))
+    Ok(Made::way(Way::by(client, server, services, PORT)))
 }
 
 fn several_interfaces<'a>(world: &World<'a>) -> Result<Made<'a>> {
@@ -160,7 +166,7 @@ fn several_interfaces<'a>(world: &World<'a>) -> Result<Made<'a>> {
     let connect = ["network", "connect", SECOND, client.name()];
     world.engine.docker(&connect)?;
     let server = world.server("several-server", &[IN_SECOND])?;
-    Ok(Made::Way(Way::direct(client, server)))
+    Ok(Made::way(Way::direct(client, server)))
 }
 
 fn pod_from_outside<'a>(world: &World<'a>) -> Result<Made<'a>> {
@@ -168,7 +174,7 @@ fn pod_from_outside<'a>(world: &World<'a>) -> Result<Made<'a>> {
     let owner = world.idle("pod-owner", &[])?;
     let server = world.server("pod-server", &["--network=container:pod-owner"])?;
     let asked = addresses(&owner);
-    Ok(Made::Way(Way {
+    Ok(Made::way(Way {
         echoes: Some("pod-owner".to_owned()),
         others: vec![owner],
         ..Way::by(client, server, asked, PORT)
@@ -179,7 +185,7 @@ fn pod_loopback<'a>(world: &World<'a>) -> Result<Made<'a>> {
     let client = world.idle("loopback-client", &[])?;
     let server = world.server("loopback-server", &["--network=container:loopback-client"])?;
     let asked = ["127.0.0.1", "::1"].map(str::to_owned);
-    Ok(Made::Way(Way {
+    Ok(Made::way(Way {
         echoes: Some("loopback-client".to_owned()),
         ..Way::by(client, server, asked, PORT)
     }))
@@ -188,7 +194,7 @@ fn pod_loopback<'a>(world: &World<'a>) -> Result<Made<'a>> {
 fn host_network_server<'a>(world: &World<'a>) -> Result<Made<'a>> {
     let client = world.idle("hostnet-asker", &[])?;
     let server = world.server_on("hostnet-server", 18_080, &["--network=host"])?;
-    Ok(Made::Way(Way {
+    Ok(Made::way(Way {
         without_icmp: Some("the host's kernel answers, not the container"),
         ..Way::by(client, server, world.gateways()?, 18_080)
     }))
@@ -197,7 +203,7 @@ fn host_network_server<'a>(world: &World<'a>) -> Result<Made<'a>> {
 fn host_network_client<'a>(world: &World<'a>) -> Result<Made<'a>> {
     let client = world.idle("hostnet-client", &["--network=host"])?;
     let server = world.server("hostnet-asked", &[])?;
-    Ok(Made::Way(Way::direct(client, server)))
+    Ok(Made::way(Way::direct(client, server)))
 }
 
 fn macvlan<'a>(world: &World<'a>) -> Result<Made<'a>> {
@@ -230,7 +236,7 @@ fn without_host_side<'a>(world: &World<'a>, driver: &str, number: u8) -> Result<
     let network = format!("--network={driver}");
     let client = world.idle(&format!("{driver}-client"), &[&network])?;
     let server = world.server(&format!("{driver}-server"), &[&network])?;
-    Ok(Made::Way(Way::direct(client, server)))
+    Ok(Made::way(Way::direct(client, server)))
 }
 
 fn netkit<'a>(world: &World<'a>) -> Result<Made<'a>> {
@@ -269,7 +275,7 @@ fn vxlan<'a>(world: &World<'a>) -> Result<Made<'a>> {
         one.shell(&line)?;
     }
     let asked = ["192.0.2.2", "2001:db8:7::2"].map(str::to_owned);
-    Ok(Made::Way(Way::by(client, server, asked, PORT)))
+    Ok(Made::way(Way::by(client, server, asked, PORT)))
 }
 
 fn last_line(error: &anyhow::Error) -> String {
