@@ -39,6 +39,7 @@ const TEST_PACKAGES: &[(&str, &str)] = &[
     ("containerd", "containerd"),
     ("runc", "runc"),
     ("/usr/lib/cni/bridge", "containernetworking-plugins"),
+    ("podman", "podman"),
     ("iptables", "iptables"),
     ("nft", "nftables"),
     ("nsenter", "util-linux"),

@@ -6,4 +6,5 @@ mod watcher;
 
 mod failures;
 mod oci;
+mod podman;
 mod pods;
