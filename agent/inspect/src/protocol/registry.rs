@@ -262,6 +262,7 @@ pub(crate) fn event(name: &str) -> Option<&'static str> {
     let name = match name {
         "dns.not_request" => "dns.not_a_request",
         "dns.not_response" => "dns.not_a_response",
+        "http.request_uri_host_invalid" => "http.uri_host_invalid",
         name => name,
     };
     let mut events = EVENTS.iter().copied().flatten().copied();

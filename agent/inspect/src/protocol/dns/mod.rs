@@ -244,6 +244,31 @@ fn push(
             transaction.number(direction, Field::DnsRrtype, question.rrtype.into());
         }
     }
+    push_records(message, names, direction, transaction);
+    let odd = message.oddities;
+    for (raised, event) in [
+        (header.has_zero_flag(), names.zero_flag),
+        (header.opcode() >= OPCODES, names.opcode),
+        (odd.truncated, names.too_long),
+        (odd.infinite_loop, names.infinite_loop),
+        (odd.too_many_labels, names.too_many_labels),
+        (odd.invalid_authorities, names.authorities_invalid),
+        (odd.invalid_additionals, names.additionals_invalid),
+    ] {
+        if raised {
+            transaction.event(direction, event);
+        }
+    }
+}
+
+/// Pushes the names of the three sections of records.
+fn push_records(
+    message: &Message,
+    names: &Names,
+    direction: Direction,
+    transaction: &mut super::Transaction,
+) {
+    let response = message.header.is_response();
     for (buffer, records) in [
         (names.answers, &message.answers),
         (names.authorities, &message.authorities),
@@ -266,20 +291,6 @@ fn push(
             if let Some(target) = target {
                 transaction.push(direction, names.response, target);
             }
-        }
-    }
-    let odd = message.oddities;
-    for (raised, event) in [
-        (header.has_zero_flag(), names.zero_flag),
-        (header.opcode() >= OPCODES, names.opcode),
-        (odd.truncated, names.too_long),
-        (odd.infinite_loop, names.infinite_loop),
-        (odd.too_many_labels, names.too_many_labels),
-        (odd.invalid_authorities, names.authorities_invalid),
-        (odd.invalid_additionals, names.additionals_invalid),
-    ] {
-        if raised {
-            transaction.event(direction, event);
         }
     }
 }

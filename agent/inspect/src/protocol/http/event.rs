@@ -61,6 +61,7 @@ events! {
     RESPONSE_PROTOCOL: "http.response_invalid_protocol",
     RESPONSE_STATUS: "http.response_invalid_status",
     BYTERANGES: "http.response_multipart_byteranges",
+    RANGE_INVALID: "http.range_invalid",
     DOUBLE_ENCODED: "http.double_encoded_uri",
 }
 

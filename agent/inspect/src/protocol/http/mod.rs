@@ -9,6 +9,7 @@ mod event;
 pub(in crate::protocol) mod head;
 mod line;
 pub(in crate::protocol) mod multipart;
+pub(in crate::protocol) mod range;
 mod request;
 mod response;
 pub(in crate::protocol) mod uri;

@@ -8,6 +8,7 @@ use super::{
     head::{Head, Lines, Progress, is_space, trim},
     line::{StatusLine, upgrade},
     multipart::parameter,
+    range::is_range,
 };
 use crate::{
     flow::Direction::{ToClient, ToServer},
@@ -390,6 +391,10 @@ fn oddities(head: &Head, line: &StatusLine<'_>, body: &Body, events: &mut Vec<&'
             .is_some_and(|kind| kind.eq_ignore_ascii_case(b"multipart/byteranges"))
     }) {
         events.push(event::BYTERANGES);
+    }
+    let range = head.get(b"content-range");
+    if line.number() == Some(206) && range.is_some_and(|range| !is_range(range)) {
+        events.push(event::RANGE_INVALID);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The handshake of RFB, which VNC speaks (RFC 6143, section 7.1). One transaction for the connection.
 
-use super::{Buffer, Field, Parser, Probe, Stage, Status, Transactions};
+use super::{Buffer, Field, Parser, Probe, Stage, Status, Transaction, Transactions};
 use crate::flow::Direction;
 
 /// `RFB xxx.yyy\n`.
@@ -102,16 +102,9 @@ impl Rfb {
     /// The step that follows this one; `None` if it makes no sense.
     fn after(&mut self, bytes: &[u8], id: u64, out: &mut Transactions) -> Option<Step> {
         let last = bytes.last().copied().unwrap_or_default();
-        let mut number = |direction, field, value: u64| {
+        let mut number = |direction, field, value| {
             if let Some(transaction) = out.get(id) {
-                transaction.number(direction, field, value);
-                let event = match (field, value) {
-                    (Field::RfbSecurityType, 1..=2) => return,
-                    (Field::RfbSecurityType, _) => UNIMPLEMENTED,
-                    (_, 0..=2) => return,
-                    _ => UNKNOWN_RESULT,
-                };
-                transaction.event(direction, event);
+                told(direction, field, value, transaction);
             }
         };
         Some(match self.step {
@@ -182,6 +175,17 @@ impl Rfb {
             transaction.advance(Direction::ToServer, Stage::Complete);
             transaction.advance(Direction::ToClient, Stage::Complete);
         }
+    }
+}
+
+/// Adds the type of security or the result of authentication, and says when it is not known.
+fn told(direction: Direction, field: Field, value: u64, transaction: &mut Transaction) {
+    transaction.number(direction, field, value);
+    match (field, value) {
+        (Field::RfbSecurityType, 1..=2) => {}
+        (Field::RfbSecurityType, _) => transaction.event(direction, UNIMPLEMENTED),
+        (_, 0..=2) => {}
+        _ => transaction.event(direction, UNKNOWN_RESULT),
     }
 }
 

@@ -5,7 +5,14 @@ use super::{Buffer, Field, Parser, Probe, Stage, Status, Transaction, Transactio
 use crate::flow::Direction;
 
 /// Events that are raised.
-pub const EVENTS: &[&str] = &["snmp.malformed_data", "snmp.version_mismatch"];
+pub const EVENTS: &[&str] = &[
+    "snmp.malformed_data",
+    "snmp.version_mismatch",
+    "snmp.unknown_security_model",
+];
+
+/// The security model whose parameters are read (RFC 3414).
+const USER_BASED: u64 = 3;
 
 /// Whether a datagram is SNMP.
 #[must_use]
@@ -49,7 +56,11 @@ impl Snmp {
             out.push(direction, Buffer::SnmpCommunity, parts.content(OCTETS)?);
             return kind(direction, &mut parts, out);
         }
-        parts.content(SEQUENCE)?;
+        // RFC 3412, 6: identifier, size, flags, security model.
+        let model = Elements(parts.content(SEQUENCE)?).nth(3);
+        if model.and_then(|(_, model)| ber::unsigned(model)) != Some(USER_BASED) {
+            out.event(direction, "snmp.unknown_security_model");
+        }
         // RFC 3414, 2.4: engine, boots, time, user.
         let security = Elements(parts.content(OCTETS)?).content(SEQUENCE)?;
         let user = Elements(security).nth(3).filter(|it| it.0 == OCTETS)?;
