@@ -132,6 +132,7 @@ impl<'a> Search<'a> {
                 there != *negated
             }
             Test::Size(size) => !self.open && size.matches(self.data.len() as u64),
+            Test::Entropy(test) => !self.open && test.matches(self.data),
             Test::Base64Decode {
                 bytes,
                 offset,
@@ -472,6 +473,7 @@ fn depends_on_cursor(rest: &[Test]) -> bool {
             Test::ByteTest(_)
             | Test::IsDataAt { .. }
             | Test::Size(_)
+            | Test::Entropy(_)
             | Test::Dataset(_)
             | Test::Absent { .. } => {}
         }

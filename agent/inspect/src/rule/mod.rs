@@ -9,6 +9,7 @@ mod content;
 mod dataset;
 mod diagnostic;
 mod draft;
+mod entropy;
 mod filter;
 #[cfg(test)]
 mod filter_tests;
@@ -45,6 +46,7 @@ pub use content::Content;
 pub(crate) use dataset::address_key;
 pub use dataset::{Dataset, DatasetCommand, DatasetTest};
 pub use diagnostic::{Diagnostic, Severity};
+pub use entropy::EntropyTest;
 pub use filter::{AlertFilters, RateFilter};
 pub use group::Group as ValueGroup;
 pub use header::{AddressGroup, PortGroup, Protocol};

@@ -14,7 +14,7 @@ use super::{
     IntegerTest, app_protocol, bytes, content,
     diagnostic::Fault,
     draft::Options,
-    frame, integer, options,
+    entropy, frame, integer, options,
     packet::{self, PacketTest},
     pcre, requires,
     source::Span,
@@ -128,6 +128,10 @@ pub(super) const KEYWORDS: &[(&str, Apply)] = &[
     ("bsize", |o, v| {
         let test = integer::parse(v, &|_| None)?;
         o.test(Test::Size(test), true, v)
+    }),
+    ("entropy", |o, v| {
+        let test = entropy::parse(v)?;
+        o.test(Test::Entropy(test), false, v)
     }),
     ("urilen", |o, v| {
         let (length, raw) = match v.split_once(',') {

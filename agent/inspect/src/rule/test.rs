@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Content, DatasetTest, IntegerTest, Pcre, header_buffer::HeaderBuffer, transform::Transform,
+    Content, DatasetTest, EntropyTest, IntegerTest, Pcre, header_buffer::HeaderBuffer,
+    transform::Transform,
 };
 use crate::protocol::Buffer;
 
@@ -79,6 +80,8 @@ pub enum Test {
     },
     /// `bsize`, and `urilen` on its buffer.
     Size(IntegerTest),
+    /// `entropy`.
+    Entropy(EntropyTest),
     /// `base64_decode`.
     Base64Decode {
         /// Bytes to decode at most.
@@ -239,7 +242,7 @@ impl Test {
             Self::Content(content) => content.negated || content.endswith,
             Self::Pcre(pcre) => pcre.negated || pcre.anchored_at_end,
             Self::IsDataAt { negated, .. } => *negated,
-            Self::Size(_) | Self::Absent { .. } | Self::DecimalRest(_) => true,
+            Self::Size(_) | Self::Entropy(_) | Self::Absent { .. } | Self::DecimalRest(_) => true,
             Self::ByteJump(jump) => jump.from_end,
             Self::Dataset(_) => true,
             Self::ByteTest(_)

@@ -358,6 +358,28 @@ fn names_in_multicast_dns() {
 }
 
 #[test]
+fn entropy_of_a_buffer() {
+    check(
+        "http",
+        80,
+        &[(
+            true,
+            b"POST /aaaaaaaa HTTP/1.1\r\nContent-Length: 8\r\n\r\nabcdefgh",
+        )],
+        &[
+            (true, "http.request_body; entropy:value = 3;"),
+            (
+                true,
+                "http.request_body; entropy:bytes 4, offset 2, value >=2.0;",
+            ),
+            (false, "http.request_body; entropy:value >3;"),
+            (true, "http.uri; entropy:offset 1, value 0;"),
+            (false, "http.uri; entropy:value 0;"),
+        ],
+    );
+}
+
+#[test]
 fn ranges_that_make_no_sense() {
     let asked: &[u8] = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
     let answer = |range: &str| {

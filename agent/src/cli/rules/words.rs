@@ -199,6 +199,7 @@ pub(super) fn test(test: &Test) -> String {
             }
         ),
         Test::Size(size) => format!("has a length of {}", integer(*size)),
+        Test::Entropy(_) => "has an entropy as asked for".to_owned(),
         Test::Base64Decode { bytes, offset, .. } => format!(
             "decode base64 from {offset} on{}",
             bytes.map_or(String::new(), |bytes| format!(", {bytes} bytes at most"))
