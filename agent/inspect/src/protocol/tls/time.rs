@@ -35,7 +35,7 @@ pub(crate) fn seconds(date: [u64; 3], time: [u64; 3]) -> Option<u64> {
     };
     let months: u64 = lengths.iter().take(before).sum();
     let day = days(year) + months + day - 1;
-    let since = day.checked_sub(days(1970)).unwrap_or_default();
+    let since = day.saturating_sub(days(1970));
     Some(since * 86_400 + hour * 3_600 + minute * 60 + second)
 }
 
