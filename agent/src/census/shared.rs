@@ -3,9 +3,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     net::IpAddr,
-    sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic::Ordering, mpsc::SyncSender,
-    },
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic::Ordering, mpsc::SyncSender},
     time::{Duration, Instant},
 };
 

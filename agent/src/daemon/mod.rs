@@ -15,6 +15,7 @@ use std::{
     io,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError, mpsc},
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -29,7 +30,10 @@ use crate::{
     config::Config,
     ledger::{self, Ledger},
     nat::Nat,
-    probe::{Counters, Instance, LoadOptions, Loaded, Probe, ProbeError, Shutdown},
+    probe::{
+        BareDevices, Counters, Instance, LoadOptions, Loaded, Probe, ProbeError, RingReader,
+        Shutdown,
+    },
     process::HostResolver,
     telemetry::{self, Upstream},
 };
@@ -83,39 +87,13 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
         budgets,
         processes,
         bare,
-    } = Probe::load(
-        &LoadOptions {
-            host_namespace: census::own_namespace(),
-            ..LoadOptions::from(&config.sensor)
-        },
-        &shutdown,
-    )?;
-    probe.attach_cgroup(&census.cgroups().root().to_string_lossy())?;
-    let bare = Mutex::new(bare);
-    census.listen(Box::new(move |snapshot: &census::Snapshot| {
-        let mut bare = bare.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = bare.set(snapshot.bare()) {
-            tracing::error!(%error, "packets of some containers without a hooked link are not seen");
-        }
-    }));
+    } = load(config, &census, &shutdown)?;
+    follow_bare(&census, bare);
 
     let (follower, process_figures) = processes::prepare(processes, &mut probe);
     let resolver = HostResolver::new(Arc::clone(&census), Arc::clone(&process_figures.processes));
     let (queue, signals) = mpsc::sync_channel(correlation::QUEUE);
-    let limits = InspectorLimits::from(config);
-    let mut inspectors = Vec::new();
-    let mut figures = Vec::new();
-    for (index, ring) in rings.into_iter().enumerate() {
-        let shared = Arc::new(inspection::Shared::default());
-        figures.push(Arc::clone(&shared));
-        let stage =
-            inspection::Stage::new(ring, Arc::clone(&engine), limits, queue.clone(), shared);
-        inspectors.push(
-            stage
-                .spawn(index)
-                .map_err(io_error("cannot start an inspection thread"))?,
-        );
-    }
+    let (inspectors, figures) = inspectors(rings, config, &engine, &queue)?;
     drop(queue);
 
     let links = links::start(probe, &config.sensor, shutdown.clone())
@@ -123,26 +101,24 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
     let (nat, nat_thread) = Nat::start(shutdown.clone())
         .map_err(io_error("cannot start the thread for translations"))?;
     let behavior = Arc::new(Mutex::new(telemetry::Figures::new()));
-    let ledger = match config.ledger.enabled {
-        true => Some(Ledger::start(config.into(), &census)),
-        false => None,
-    };
+    let ledger = config.ledger.enabled;
+    let ledger = ledger.then(|| Ledger::start(config.into(), &census));
     let ledger = ledger
         .transpose()
         .map_err(io_error("cannot start the ledger's thread"))?;
-    let upstream = upstream(
+    let sources = Sources {
         counters,
-        figures,
-        Arc::clone(&census),
-        links.figures(),
-        nat.clone(),
-        Arc::clone(&behavior),
-        ledger.as_ref().map(Ledger::reporter),
-        process_figures,
-    );
+        inspectors: figures,
+        census: Arc::clone(&census),
+        links: links.figures(),
+        nat: nat.clone(),
+        behavior: Arc::clone(&behavior),
+        processes: process_figures,
+    };
+    let upstream = upstream(sources, ledger.as_ref().map(Ledger::reporter));
     let sinks = sinks(config).map_err(io_error("cannot open the sinks"))?;
-    let stage = AlertStage::new(&config.alert, resolver, sinks)
-        .naming(Naming::of_host(&config.census));
+    let stage =
+        AlertStage::new(&config.alert, resolver, sinks).naming(Naming::of_host(&config.census));
     let (findings, alerts) = alert::spawn(stage, &config.alert, upstream)
         .map_err(io_error("cannot start the alert thread"))?;
     let followed = processes::start(follower, config, Arc::clone(&census), findings.clone())
@@ -180,6 +156,55 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
     let _figures = alerts.join();
     links.join();
     served
+}
+
+/// Loads the kernel side and attaches it to the sockets of all cgroups; links come later.
+fn load(config: &Config, census: &Census, shutdown: &Shutdown) -> Result<Loaded, DaemonError> {
+    let options = LoadOptions {
+        host_namespace: census::own_namespace(),
+        ..LoadOptions::from(&config.sensor)
+    };
+    let mut loaded = Probe::load(&options, shutdown)?;
+    let root = census.cgroups().root().to_string_lossy();
+    loaded.probe.attach_cgroup(&root)?;
+    Ok(loaded)
+}
+
+/// Has the sockets' hooks inspect what passes no hooked link.
+fn follow_bare(census: &Census, bare: BareDevices) {
+    let bare = Mutex::new(bare);
+    census.listen(Box::new(move |snapshot: &census::Snapshot| {
+        let mut bare = bare.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = bare.set(snapshot.bare()) {
+            tracing::error!(%error, "packets of some containers without a hooked link are not seen");
+        }
+    }));
+}
+
+/// Inspection threads, and what each counts.
+type Inspectors = (Vec<JoinHandle<()>>, Vec<Arc<inspection::Shared>>);
+
+/// Starts one thread for each ring.
+fn inspectors(
+    rings: Vec<RingReader>,
+    config: &Config,
+    engine: &Arc<ArcSwap<Engine>>,
+    queue: &mpsc::SyncSender<Vec<correlation::Message>>,
+) -> Result<Inspectors, DaemonError> {
+    let limits = InspectorLimits::from(config);
+    let mut threads = Vec::new();
+    let mut figures = Vec::new();
+    for (index, ring) in rings.into_iter().enumerate() {
+        let shared = Arc::new(inspection::Shared::default());
+        figures.push(Arc::clone(&shared));
+        let stage = inspection::Stage::new(ring, Arc::clone(engine), limits, queue.clone(), shared);
+        threads.push(
+            stage
+                .spawn(index)
+                .map_err(io_error("cannot start an inspection thread"))?,
+        );
+    }
+    Ok((threads, figures))
 }
 
 /// Runs the census until a signal ends the agent, or nobody reads its output any more.
@@ -287,45 +312,55 @@ fn sinks(config: &Config) -> io::Result<Vec<Sink>> {
     Ok(sinks)
 }
 
-/// Gathers the figures of a `stats` event.
-fn upstream(
+/// Where the figures of a `stats` event are from.
+struct Sources {
     counters: Counters,
     inspectors: Vec<Arc<inspection::Shared>>,
     census: Arc<Census>,
     links: Arc<links::Figures>,
     nat: Nat,
     behavior: Arc<Mutex<telemetry::Figures>>,
-    ledger: Option<impl Fn() -> ledger::Report + Send + 'static>,
     processes: processes::Figures,
+}
+
+/// Gathers the figures of a `stats` event.
+fn upstream(
+    sources: Sources,
+    ledger: Option<impl Fn() -> ledger::Report + Send + 'static>,
 ) -> impl FnMut() -> Upstream + Send + 'static {
     move || {
-        let hooks = match counters.read() {
+        let hooks = match sources.counters.read() {
             Ok(hooks) => telemetry::hooks(&hooks),
             Err(error) => {
                 tracing::error!(%error, "the account of packets cannot be read");
                 Default::default()
             }
         };
-        let threads: Vec<InspectorStats> = inspectors.iter().map(|shared| shared.stats()).collect();
+        let threads: Vec<InspectorStats> = sources
+            .inspectors
+            .iter()
+            .map(|shared| shared.stats())
+            .collect();
         let mut inspect = telemetry::inspection(&threads);
-        for shared in &inspectors {
+        for shared in &sources.inspectors {
             shared.add_to(&mut inspect);
         }
         inspect.extend(
-            behavior
+            sources
+                .behavior
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .iter(),
         );
-        let mut sensor = links.snapshot();
-        sensor.extend(nat.figures());
+        let mut sensor = sources.links.snapshot();
+        sensor.extend(sources.nat.figures());
         Upstream {
             hooks,
             inspect,
-            census: census.figures().into(),
+            census: sources.census.figures().into(),
             sensor,
             ledger: ledger.as_ref().map(|report| report()),
-            processes: processes.snapshot(),
+            processes: sources.processes.snapshot(),
         }
     }
 }

@@ -14,8 +14,8 @@ use aya::{
 use hydrophone_common::LAYOUT_VERSION;
 
 use super::{
-    AttachMode, BareDevices, Budgets, Counters, Extras, ProbeError, ProcessCounters,
-    ProcessEvents, RingReader, Shutdown, links::Links, log::KernelLog, names, unix::UnixHook,
+    AttachMode, BareDevices, Budgets, Counters, Extras, ProbeError, ProcessCounters, ProcessEvents,
+    RingReader, Shutdown, links::Links, log::KernelLog, names, unix::UnixHook,
 };
 
 /// Where the kernel object comes from.

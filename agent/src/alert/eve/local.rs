@@ -94,9 +94,8 @@ impl<'a> LocalEvent<'a> {
             event_type: signature.map_or(local_type(local), |_| "alert"),
             sensor: SensorFields::new(naming),
             src_container: EndpointIdentity::new(&local.source.identity, &naming.service_by),
-            dst_container: destination.map(|it| {
-                EndpointIdentity::new(&it.identity, &naming.service_by)
-            }),
+            dst_container: destination
+                .map(|it| EndpointIdentity::new(&it.identity, &naming.service_by)),
             src_process: process(&local.source),
             dst_process: destination.and_then(process),
             unix,

@@ -14,7 +14,7 @@ fn matcher(patterns: &[(&[u8], usize)]) -> Matcher {
 fn found(matcher: &Matcher, data: &[u8], start: u64, fresh: usize) -> Vec<u32> {
     let mut rules = Vec::new();
     matcher.find(data, start, fresh, &mut Noted::default(), |rule| {
-        rules.push(rule)
+        rules.push(rule);
     });
     rules.sort_unstable();
     rules.dedup();
