@@ -59,7 +59,7 @@ pub struct ViewsStats {
 }
 
 /// Nanoseconds that a signal waits until the kernel has told of the connection.
-const SETTLE: u64 = 30_000_000;
+const SETTLE: u64 = 100_000_000;
 /// Signals that may wait.
 const HELD_MAX: usize = 4_096;
 /// Connections of which is known what was told.

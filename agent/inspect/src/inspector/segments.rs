@@ -192,6 +192,12 @@ impl<S: SignalSink> Evaluation<'_, S> {
         direction: Direction,
     ) {
         let new = data.get(fresh..).unwrap_or_default();
+        // As a packet it speaks what was known before it.
+        let packet = self.inspection(flow, direction, headers, new);
+        let packet = Inspection {
+            flow: packet.flow.with_stream(start + fresh as u64),
+            ..packet
+        };
         let ports = ports(flow);
         let limits = self.protocol_limits();
         let application = flow
@@ -203,11 +209,6 @@ impl<S: SignalSink> Evaluation<'_, S> {
         application.stream(direction, start + fresh as u64, new, ports);
         let encrypted = before && application.encrypted() && !self.limits.encrypted;
         let view = self.inspection(flow, direction, headers, data);
-        let packet = Inspection {
-            data: new,
-            flow: view.flow.with_stream(start + fresh as u64),
-            ..view
-        };
         let inspection = Inspection {
             unit: Unit::Stream,
             data_start: start,
