@@ -82,6 +82,8 @@ impl Surveyor {
                 tree.containers
                     .into_iter()
                     .filter(|found| !known.contains(&found.id))
+                    // Who is killed with its container's runtime leaves empty cgroups behind.
+                    .filter(|found| tree::first_process(legacy, &found.path).is_some())
                     .map(|mut found| {
                         found.cgroup_id = 0;
                         found
