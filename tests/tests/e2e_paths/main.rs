@@ -52,12 +52,15 @@ struct Cell {
     is_left_out: bool,
 }
 
-fn agent(engine: &Engine, rules: &Path) -> Result<Agent> {
+/// Where the kernel does not tell, both views must have come before the finding: one ring keeps their
+/// order.
+fn agent(engine: &Engine, rules: &Path, rings: u32) -> Result<Agent> {
     fs::write(rules, RULES)?;
     let path = rules.to_str().context("the path is not UTF-8")?;
     let options = Options::new(engine)
         .set("rules", "files", vec![path])
         .set("rules", "no_default_rules", true)
+        .set("sensor", "rings", rings)
         .set("alert", "storm", serde_json::json!({"limit": 0}))
         .set("events", "types", vec!["flow"]);
     Agent::start(&options)
@@ -195,7 +198,8 @@ fn walk(by: &str, wanted: impl Fn(&Row) -> bool) -> Result<()> {
         engine.on_host("sh", &["-ec", silence])?;
     }
     let folder = tempfile::tempdir()?;
-    let agent = agent(&engine, &folder.path().join("own.rules"))?;
+    let rings = u32::from(by == "sequence");
+    let agent = agent(&engine, &folder.path().join("own.rules"), rings)?;
     let (mut cases, mut cells, mut ways) = (Vec::new(), Vec::new(), Vec::new());
     let mut mark = MARKS;
     let only = std::env::var("HYDROPHONE_PATH").unwrap_or_default();
