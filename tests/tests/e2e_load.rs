@@ -488,7 +488,7 @@ fn wait_for_links(agent: &Agent, wanted: u64) -> Result<Duration> {
     let start = Instant::now();
     wait_for(
         &format!("{wanted} links are hooked"),
-        Duration::from_secs(120),
+        Duration::from_secs(300),
         || Ok((hooked(agent) == Some(wanted)).then_some(())),
     )
     .with_context(|| format!("{:?} are", hooked(agent)))?;
@@ -501,7 +501,7 @@ fn a_thousand_namespaces_are_watched() -> Result<()> {
     let engine = Engine::start()?;
     // Each attachment to a link waits for a grace period of the kernel (RCU).
     let mut options = Options::new(&engine);
-    options.patience = Duration::from_secs(120);
+    options.patience = Duration::from_secs(300);
     let start = Instant::now();
     let agent = Agent::start(&options)?;
     let (few_start, few) = (
@@ -533,14 +533,19 @@ fn a_thousand_namespaces_are_watched() -> Result<()> {
         (many.files - few.files) as f64 / LINKS as f64
     );
 
-    // They go, and come while it watches.
+    // Some go, and come while it watches.
+    let some = 0..LINKS / 4;
     let start = Instant::now();
-    farm.unlink(0..LINKS)?;
-    wait_for_links(&agent, few.links)?;
-    println!("all gone and let go of in {:.1?}", start.elapsed());
+    farm.unlink(some.clone())?;
+    wait_for_links(&agent, all - some.len() as u64)?;
+    println!(
+        "{} gone and let go of in {:.1?}",
+        some.len(),
+        start.elapsed()
+    );
     let spent = cpu(&agent, "links")?;
     let start = Instant::now();
-    farm.link(0..LINKS)?;
+    farm.link(some)?;
     let made = start.elapsed();
     wait_for_links(&agent, all)?;
     println!(
