@@ -89,7 +89,7 @@ impl NatThread {
 }
 
 impl Nat {
-    /// Starts listening. Where there is no connection tracking, it is looked for now and then.
+    /// Starts listening. Where the host has no connection tracking yet, the thread asks for it again after each wait.
     ///
     /// # Errors
     /// When a thread cannot be made.
