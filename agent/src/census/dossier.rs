@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use super::{
-    identity::{PodSandbox, Runtime},
+    identity::{Container, PodSandbox, Runtime},
     owner::Ownership,
 };
 
@@ -102,6 +102,35 @@ impl Dossier {
                 self.owner = newer.owner;
             }
         }
+    }
+}
+
+/// Writes what a runtime told into a container.
+pub(super) fn describe(container: &mut Container, dossier: &Dossier) {
+    container.name.clone_from(&dossier.name);
+    container.image.clone_from(&dossier.image);
+    container.image_digest.clone_from(&dossier.image_digest);
+    container.labels.clone_from(&dossier.labels);
+    container.owner = Arc::clone(&dossier.owner);
+    container.joins.clone_from(&dossier.joins);
+    container.pod.clone_from(&dossier.pod);
+    // What made the cgroup may be told more precisely by who had it made.
+    if matches!(container.runtime, Runtime::Other | Runtime::Oci) {
+        container.runtime = dossier.kind;
+    }
+    container.unknown = None;
+    // Before its namespace could be read, the runtime's word stands for it.
+    if container.netns == 0 {
+        container.host_network = dossier.host_network;
+    }
+    if !container.host_network {
+        container.assigned.clone_from(&dossier.addresses);
+        for address in &dossier.addresses {
+            if !container.addresses.contains(address) {
+                container.addresses.push(*address);
+            }
+        }
+        container.addresses.sort_unstable();
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 use super::{
     awaited::Awaited,
     cgroup::{FoundContainer, path::is_below, tree},
-    dossier::Dossier,
+    dossier::{Dossier, describe},
     identity::{Container, Runtime, UnknownReason},
     links::LinkTable,
     listening::Listening,
@@ -467,35 +467,6 @@ impl Roster {
                 .members
                 .values()
                 .any(|other| other.found.id == member.found.id && !is_users(&other.found.path))
-    }
-}
-
-/// Writes what a runtime told into a container.
-fn describe(container: &mut Container, dossier: &Dossier) {
-    container.name.clone_from(&dossier.name);
-    container.image.clone_from(&dossier.image);
-    container.image_digest.clone_from(&dossier.image_digest);
-    container.labels.clone_from(&dossier.labels);
-    container.owner = Arc::clone(&dossier.owner);
-    container.joins.clone_from(&dossier.joins);
-    container.pod.clone_from(&dossier.pod);
-    // What made the cgroup may be told more precisely by who had it made.
-    if matches!(container.runtime, Runtime::Other | Runtime::Oci) {
-        container.runtime = dossier.kind;
-    }
-    container.unknown = None;
-    // Before its namespace could be read, the runtime's word stands for it.
-    if container.netns == 0 {
-        container.host_network = dossier.host_network;
-    }
-    if !container.host_network {
-        container.assigned.clone_from(&dossier.addresses);
-        for address in &dossier.addresses {
-            if !container.addresses.contains(address) {
-                container.addresses.push(*address);
-            }
-        }
-        container.addresses.sort_unstable();
     }
 }
 
